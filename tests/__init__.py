@@ -1,0 +1,1 @@
+"""The tests mirror the package: ``tests/<part>/test_*.py`` holds what is claimed about ``crawlsock.<part>``."""

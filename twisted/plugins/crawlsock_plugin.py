@@ -1,0 +1,7 @@
+"""Tell ``twistd`` that there is a command ``crawlsock``."""
+
+from twisted.application.service import ServiceMaker
+
+crawlsock = ServiceMaker(
+    "crawlsock", "crawlsock.tap", "Hand jobs to crawlers and keep what they report.", "crawlsock"
+)
