@@ -1,7 +1,7 @@
 """What pytest adds to the tests, which are trial test cases and also run under ``trial``.
 
-In continuous integration (``CI=true``) nothing may be skipped: a suite that skips what it cannot find is green
-for the wrong reason. So a skip is reported as a failure there, and says what was missing.
+In continuous integration (``CI=true``) nothing may be skipped: a suite that skips what it cannot find is
+green for the wrong reason. So a skip is reported as a failure there, and says what was missing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,24 @@
+"""The one way in which configuration is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+BAD_CONFIGURATION = 7
+"""The exit code of every command that was refused its configuration."""
+
+
+class ConfigError(Exception):
+    """Refuse a configuration in one line that names the place and the remedy.
+
+    `exit_code` is what the process ends with when nobody can go on without it.
+    """
+
+    exit_code = BAD_CONFIGURATION
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean X?"`` for the known name nearest to `name`, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
