@@ -1,0 +1,1 @@
+"""The store: everything that is to survive, behind one interface. Import its modules directly."""
