@@ -19,6 +19,14 @@ from typing import Any, Literal, NamedTuple
 from attrs import field, frozen
 
 from crawlsock.jobs import Backoff
+from crawlsock.store.credentials import (
+    CredentialRow,
+    Order,
+    OrderKind,
+    RefreshTicket,
+    RefusedCredential,
+    SealedCredential,
+)
 from crawlsock.store.views import (
     AccountView,
     Entities,
@@ -72,8 +80,6 @@ __all__ = [
     "TokenRow",
     "rfc3339",
 ]
-
-OrderKind = Literal["cancel", "pause", "resume"]
 
 
 class JobRef(NamedTuple):
@@ -252,30 +258,11 @@ class Area:
     host: str | None = None
 
 
-class Order(NamedTuple):
-    """Tell the crawler that holds `lease` to cancel, pause or resume `job_id`; `reason` is for people."""
-
-    kind: OrderKind
-    session_id: str
-    job_id: str
-    lease: str
-    reason: str | None = None
-
-
 @frozen
 class Control:
     """Answer a cancel, pause, resume or retry: how many jobs it changed, and what crawlers must be told."""
 
     affected: int
-    orders: list[Order] = field(factory=list)
-
-
-@frozen
-class RefusedCredential:
-    """Answer a refused credential: jobs moved to ``waiting_credential``, and orders for those that were
-    running."""
-
-    jobs: int
     orders: list[Order] = field(factory=list)
 
 
@@ -371,45 +358,6 @@ class JobFilter:
     search: str | None = None
     limit: int = 50
     cursor: str | None = None
-
-
-@frozen
-class SealedCredential:
-    """Hold the secrets of a credential, encrypted by the caller for this account. The store cannot open them.
-
-    `client_id` and `token_url` are not secret.
-    """
-
-    access_token: bytes = field(repr=False)
-    refresh_token: bytes | None = field(default=None, repr=False)
-    client_id: str | None = None
-    client_secret: bytes | None = field(default=None, repr=False)
-    token_url: str | None = None
-
-
-@frozen
-class CredentialRow:
-    """Show an account's credential as it is stored: sealed. `state` is ``valid`` or ``refused``."""
-
-    account: str
-    host: str
-    kind: str
-    state: str
-    generation: int
-    sealed: SealedCredential
-    expires_at: datetime | None = None
-    reason: str | None = None
-
-
-@frozen
-class RefreshTicket:
-    """Allow its holder, alone, to refresh generation `generation` of an account's credential until
-    `until`."""
-
-    account: str
-    generation: int
-    credential: CredentialRow
-    until: datetime
 
 
 @frozen
