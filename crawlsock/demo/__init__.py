@@ -1,0 +1,1 @@
+"""The demonstration: a sample GitLab, and the command that crawls all of it."""

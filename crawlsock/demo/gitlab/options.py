@@ -1,0 +1,65 @@
+"""How a sample GitLab behaves: who may ask, how often, how slowly, and what goes wrong.
+
+Law: values only, all of them fixed before the server starts.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+from crawlsock.demo.gitlab.dataset import Refusal
+
+_SHARE = validators.and_(validators.ge(0.0), validators.le(1.0))
+_NOT_NEGATIVE = validators.ge(0.0)
+
+
+@frozen(kw_only=True)
+class Faults:
+    """What is made to fail, as shares of requests from 0 to 1.
+
+    Which requests are hit follows from the seed, the address asked for and how often it was asked before, so
+    two runs of one crawl meet the same faults whatever order they ask in. An address is never hit more than
+    ``most_in_a_row`` times in a row.
+    """
+
+    too_many_requests: float = field(default=0.0, validator=_SHARE)
+    """Answered 429 without any limit having been reached."""
+    server_error: float = field(default=0.0, validator=_SHARE)
+    """Answered 500."""
+    bad_gateway: float = field(default=0.0, validator=_SHARE)
+    """Answered 502, in HTML, as a proxy does."""
+    slow: float = field(default=0.0, validator=_SHARE)
+    """Answered correctly, ``slow_by`` seconds late."""
+    slow_by: float = field(default=1.0, validator=_NOT_NEGATIVE)
+    retry_after: int = field(default=1, validator=_NOT_NEGATIVE)
+    """What an injected 429 says in ``Retry-After``, in seconds."""
+    most_in_a_row: int = field(default=3, validator=_NOT_NEGATIVE)
+    refused: tuple[Refusal, ...] = ()
+    """Resources that are refused for good."""
+
+
+@frozen(kw_only=True)
+class Options:
+    """How a sample GitLab behaves.
+
+    ``personal_tokens``: personal access tokens that work for ever; None makes one from the seed.
+    ``oauth_grants``: how many pairs of access and refresh token exist from the start. ``token_seconds``,
+    ``token_requests``: what an access token lasts for; None is without end. An expired token is refused until
+    it is refreshed, and a refresh makes a new pair and ends both tokens of the old one. ``client_id``,
+    ``client_secret``: what ``/oauth/token`` insists on when set. ``anonymous_access``: answer requests
+    without any token too, as for public items. ``rate_limit``: requests allowed for each token in
+    ``rate_period`` seconds; None is without limit and without headers. ``latency``: seconds that each answer
+    waits before it is sent.
+    """
+
+    personal_tokens: tuple[str, ...] | None = None
+    oauth_grants: int = field(default=1, validator=_NOT_NEGATIVE)
+    token_seconds: float | None = None
+    token_requests: int | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    anonymous_access: bool = False
+    rate_limit: int | None = None
+    rate_period: int = field(default=60, validator=validators.ge(1))
+    latency: float = field(default=0.0, validator=_NOT_NEGATIVE)
+    faults: Faults = Faults()
