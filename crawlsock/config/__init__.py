@@ -6,7 +6,7 @@ Nobody else in the program looks at the environment or at a configuration file, 
 names the place and the remedy (`ConfigError`).
 """
 
-from crawlsock.config.errors import ConfigError
+from crawlsock.config.errors import ConfigError, NotReloadable, UnknownSetting
 from crawlsock.config.live import Change, LiveSettings
 from crawlsock.config.load import OPTIONS, Loaded, OptionSpec, Source, load
 from crawlsock.config.settings import DECLARATIONS, Settings
@@ -18,8 +18,10 @@ __all__ = [
     "ConfigError",
     "LiveSettings",
     "Loaded",
+    "NotReloadable",
     "OptionSpec",
     "Settings",
     "Source",
+    "UnknownSetting",
     "load",
 ]

@@ -16,7 +16,7 @@ _KEY = "crawlsock.setting"
 
 @frozen
 class Derived(Generic[T]):
-    """A default that follows from settings declared earlier, with the words that stand for it in documents."""
+    """A default that follows from settings declared earlier, and the words that documents show for it."""
 
     make: Callable[[Any], T]
     words: str

@@ -23,18 +23,18 @@ speaks wins:
 3. a TOML file, named by `--config` or `CRAWLSOCK_CONFIG`: `log_level = "debug"`
 4. a profile, chosen by `profile`, which changes a few defaults (see Profiles below)
 
-The option is the setting's name with dashes; the variable is its name in capitals after `CRAWLSOCK_`. An unknown
-name, in the file or in a variable, is an error. `.env` is read only when `--env-file` names it, and the environment
-goes before it. Bad configuration is refused in one line that names the place, with exit code 7. `crawlsock config`
-shows what holds, and where each value came from.
+The option is the setting's name with dashes; the variable is its name in capitals after `CRAWLSOCK_`. An
+unknown name, in the file or in a variable, is an error. `.env` is read only when `--env-file` names it, and
+the environment goes before it. Bad configuration is refused in one line that names the place, with exit
+code 7. `crawlsock config` shows what holds, and where each value came from.
 
-Durations are numbers with `ms`, `s`, `min`, `h` or `d` (seconds without a unit), sizes are numbers with `KiB`, `MiB`
-or `GiB`. Lists are separated by commas, or arrays in the file. `none` turns an optional setting off and empties a
-list.
+Durations are numbers with `ms`, `s`, `min`, `h` or `d` (seconds without a unit), sizes are numbers with
+`KiB`, `MiB` or `GiB`. Lists are separated by commas, or arrays in the file. `none` turns an optional
+setting off and empties a list.
 
-**Secrets** are never options, because every user of a machine can read the command lines of others. They come from
-the environment, or from a file that `--<name>-file`, `CRAWLSOCK_<NAME>_FILE` or the key `<name>_file` names.
-`--database` takes an address without a password.
+**Secrets** are never options, because every user of a machine can read the command lines of others. They
+come from the environment, or from a file that `--<name>-file`, `CRAWLSOCK_<NAME>_FILE` or the key
+`<name>_file` names. `--database` takes an address without a password.
 
 Settings marked *live* change while the server runs: send SIGHUP after editing the file, or let an admin send
 `config_set`, which holds until the next start. Others are read at start.
@@ -51,7 +51,7 @@ def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[
 def _setting_row(each: Declaration[Any]) -> tuple[str, ...]:
     plain = "`" in each.default_text or "'" in each.default_text
     notes = [word for word, holds in (("*live*", each.reloadable), ("*secret*", each.secret)) if holds]
-    also = [f"also `{name}`" for name in each.variables[1:]]
+    also = [f"Also `{name}`" for name in each.variables[1:]]
     return (
         f"`{each.name}`",
         each.kind.name,

@@ -18,6 +18,14 @@ class ConfigError(Exception):
     exit_code = BAD_CONFIGURATION
 
 
+class UnknownSetting(ConfigError):
+    """Refuse to change a setting that does not exist."""
+
+
+class NotReloadable(ConfigError):
+    """Refuse to change a setting that is read at start only."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean X?"`` for the known name nearest to `name`, or nothing when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

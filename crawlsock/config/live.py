@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 from twisted.logger import Logger
 
-from crawlsock.config.errors import ConfigError, suggestion
+from crawlsock.config.errors import ConfigError, NotReloadable, UnknownSetting, suggestion
 from crawlsock.config.load import Loaded, Source, check, masked_text
 from crawlsock.config.settings import DECLARATIONS, Settings
 
@@ -81,14 +81,15 @@ class LiveSettings:
     def set(self, name: str, text: str) -> tuple[Change, ...]:
         """Change one setting until the next start, as if it had been an option.
 
-        Raise `ConfigError` when there is no such setting, when it cannot change while the server runs, or
-        when the value cannot be used.
+        Raise `UnknownSetting`, `NotReloadable`, or for a value that cannot be used `ConfigError`.
         """
         declaration = DECLARATIONS.get(name)
         if declaration is None:
-            raise ConfigError(f"config_set {name}: there is no such setting{suggestion(name, DECLARATIONS)}")
+            raise UnknownSetting(
+                f"config_set {name}: there is no such setting{suggestion(name, DECLARATIONS)}"
+            )
         if not declaration.reloadable:
-            raise ConfigError(
+            raise NotReloadable(
                 f"config_set {name}: this setting is read at start only; "
                 f"change {declaration.variables[0]} or the configuration file, and restart"
             )
