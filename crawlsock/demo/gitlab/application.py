@@ -37,7 +37,7 @@ _REFUSALS = {403: forbidden, 404: not_found}
 
 @frozen
 class Ask:
-    """One HTTP request: the path still percent-encoded, header names in lower case, the origin as the client wrote it."""
+    """One HTTP request: path still percent-encoded, lower-case header names, origin as the client sees it."""
 
     method: str
     origin: str

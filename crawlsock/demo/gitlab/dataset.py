@@ -32,7 +32,7 @@ class Refusal:
 
 @frozen(eq=False)
 class Dataset:
-    """Hold a deterministic sample GitLab: equal arguments make equal items, on any machine and in any order of asking.
+    """Hold a deterministic sample GitLab: equal arguments make equal items, whoever asks in whatever order.
 
     Its size in memory grows with the number of groups and projects, not of items, so millions of items cost
     nothing until they are asked for.

@@ -83,4 +83,4 @@ PARENTS: Mapping[Kind, Kind] = MappingProxyType(
         Kind.JOBS: Kind.PIPELINES,
     }
 )
-"""Kinds that are reached through the items of another kind, and cannot be reached when that one is refused."""
+"""Kinds that are reached through items of another kind, and not at all when that one is refused."""

@@ -50,13 +50,13 @@ def _crowd_before(index: int) -> int:
 
 @frozen
 class Spread:
-    """Deal ``children`` items out to ``parents`` in order, unevenly, with every boundary computable by itself."""
+    """Deal ``children`` out to ``parents`` in order, unevenly, with every boundary computable by itself."""
 
     children: int
     parents: int
 
     def before(self, parent: int) -> int:
-        """Return how many children belong to the parents in front of this one; ``before(parents)`` is all of them."""
+        """Return how many children the parents in front of this one have; ``before(parents)`` is all."""
         if not self.parents:
             return 0
         return self.children * _crowd_before(parent) // _crowd_before(self.parents)
@@ -109,7 +109,7 @@ class Layout:
         return self.totals[kind][area - 1]
 
     def spread(self, kind: Kind, project: int) -> Spread:
-        """Return how a project's notes (or jobs) are dealt out to its issues and merge requests (or pipelines)."""
+        """Return how a project's notes or jobs are dealt out to its issues, merge requests or pipelines."""
         return Spread(self.count(kind, project), self.count(PARENTS[kind], project))
 
     def subtree(self, group: int) -> list[int]:
@@ -127,12 +127,12 @@ class Layout:
 
 
 def _content(budget: int, bits: int) -> list[int]:
-    """Divide a project's budget into its kinds of content, in the order of ``CONTENT``, giving every single item a kind."""
+    """Divide a project's budget into counts in the order of ``CONTENT`` that add up to the budget."""
     if not budget:
         return [0] * len(CONTENT)
     weights = [_SHARES[kind] * (8 + (bits >> (4 * place) & 15)) for place, kind in enumerate(CONTENT)]
     whole = sum(weights)
-    counts = {kind: (budget - 1) * weight // whole for kind, weight in zip(CONTENT, weights)}
+    counts = {kind: (budget - 1) * weight // whole for kind, weight in zip(CONTENT, weights, strict=True)}
     spare = budget - sum(counts.values())
     for kind, parent in PARENTS.items():
         if not counts[parent]:

@@ -164,7 +164,7 @@ def content(world: World, kind: Kind, project: int) -> Listing:
 def slice_of_content(
     world: World, kind: Kind, project: int, start: int, total: int, *, keyset: bool = False
 ) -> Listing:
-    """List ``total`` items of one kind in a project from an index on: one thread's notes, one pipeline's jobs."""
+    """List ``total`` items of a kind in a project from an index on: a thread's notes, a pipeline's jobs."""
     build, name, base = BUILDERS[kind], _NAMES.get(kind), world.base(kind, project) + start + 1
     return Listing(
         (kind, project, start, total),

@@ -10,7 +10,8 @@ from attrs import field, frozen, validators
 from crawlsock.demo.gitlab.dataset import Refusal
 
 _SHARE = validators.and_(validators.ge(0.0), validators.le(1.0))
-_NOT_NEGATIVE = validators.ge(0.0)
+_COUNT = validators.ge(0)
+_SECONDS = validators.ge(0.0)
 
 
 @frozen(kw_only=True)
@@ -30,10 +31,10 @@ class Faults:
     """Answered 502, in HTML, as a proxy does."""
     slow: float = field(default=0.0, validator=_SHARE)
     """Answered correctly, ``slow_by`` seconds late."""
-    slow_by: float = field(default=1.0, validator=_NOT_NEGATIVE)
-    retry_after: int = field(default=1, validator=_NOT_NEGATIVE)
+    slow_by: float = field(default=1.0, validator=_SECONDS)
+    retry_after: int = field(default=1, validator=_COUNT)
     """What an injected 429 says in ``Retry-After``, in seconds."""
-    most_in_a_row: int = field(default=3, validator=_NOT_NEGATIVE)
+    most_in_a_row: int = field(default=3, validator=_COUNT)
     refused: tuple[Refusal, ...] = ()
     """Resources that are refused for good."""
 
@@ -53,7 +54,7 @@ class Options:
     """
 
     personal_tokens: tuple[str, ...] | None = None
-    oauth_grants: int = field(default=1, validator=_NOT_NEGATIVE)
+    oauth_grants: int = field(default=1, validator=_COUNT)
     token_seconds: float | None = None
     token_requests: int | None = None
     client_id: str | None = None
@@ -61,5 +62,5 @@ class Options:
     anonymous_access: bool = False
     rate_limit: int | None = None
     rate_period: int = field(default=60, validator=validators.ge(1))
-    latency: float = field(default=0.0, validator=_NOT_NEGATIVE)
+    latency: float = field(default=0.0, validator=_SECONDS)
     faults: Faults = Faults()

@@ -35,7 +35,7 @@ Query = Mapping[str, str]
 
 @frozen
 class Page:
-    """The part of a listing that answers one request: positions in the order of the answer, and the pagination headers."""
+    """The part of a listing that answers one request: positions in their order, and pagination headers."""
 
     listing: Listing
     positions: Sequence[int]
@@ -157,8 +157,9 @@ def _offset_page(
         and page * per_page > FARTHEST_OFFSET
     ):
         raise method_not_allowed(
-            f"Offset pagination has a maximum allowed offset of {FARTHEST_OFFSET} for requests that return objects of type "
-            f"{listing.kind.value[:-1].title()}. Remaining records can be retrieved using keyset pagination."
+            f"Offset pagination has a maximum allowed offset of {FARTHEST_OFFSET} for requests that return "
+            f"objects of type {listing.kind.value[:-1].title()}. Remaining records can be retrieved using "
+            "keyset pagination."
         )
     total = len(positions)
     start = (page - 1) * per_page

@@ -10,6 +10,15 @@ from crawlsock.demo.gitlab.world import BIRTH, World
 ACCESS_LEVELS = (10, 20, 30, 40, 50)
 """Guest, reporter, developer, maintainer, owner."""
 
+_LINKS = (
+    ("self", ""),
+    ("issues", "/issues"),
+    ("merge_requests", "/merge_requests"),
+    ("repo_branches", "/repository/branches"),
+    ("labels", "/labels"),
+    ("events", "/events"),
+    ("members", "/members"),
+)
 _VISIBILITIES = ("private", "internal", "public")
 
 
@@ -119,13 +128,7 @@ def project(world: World, number: int) -> JsonObject:
         "visibility": pick(_VISIBILITIES, bits >> 16),
         "namespace": namespace,
         "container_registry_image_prefix": f"registry.{host}/{full_path}",
-        "_links": {
-            "self": f"{world.external_url}/api/v4/projects/{number}",
-            **{
-                link: f"{world.external_url}/api/v4/projects/{number}/{link.replace('repo_branches', 'repository/branches')}"
-                for link in ("issues", "merge_requests", "repo_branches", "labels", "events", "members")
-            },
-        },
+        "_links": {name: f"{world.external_url}/api/v4/projects/{number}{rest}" for name, rest in _LINKS},
         "packages_enabled": True,
         "empty_repo": not layout.count(Kind.COMMITS, number),
         "archived": bits >> 24 & 15 == 0,

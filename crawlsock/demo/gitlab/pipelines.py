@@ -57,7 +57,7 @@ def pipeline_detail(world: World, project: int, index: int) -> JsonObject:
 
 
 def job(world: World, project: int, index: int) -> JsonObject:
-    """Return one object of ``/projects/:id/pipelines/:pipeline_id/jobs``; ``index`` counts all jobs of the project."""
+    """Return one object of ``/projects/:id/jobs``; ``index`` counts all jobs of the project."""
     bits = world.bits(Kind.JOBS, project, index)
     created, updated = world.moments(project, index, world.layout.count(Kind.JOBS, project), bits)
     parent = world.layout.spread(Kind.JOBS, project).parent(index)

@@ -16,9 +16,10 @@ _UNTWIST = pow(_TWIST, -1, 1 << 32)
 
 
 def commit_sha(world: World, project: int, index: int) -> str:
-    """Return a commit's name; its first 32 bits hold the index, scrambled, so that a name can be looked up."""
+    """Return a commit's name; its first 32 bits are the index, scrambled, so that it can be looked up."""
     head = (index * _TWIST + project) % (1 << 32)
-    return f"{head:08x}{world.bits(Kind.COMMITS, project, index):016x}{world.bits(Kind.COMMITS, project, index, 1):016x}"
+    middle, tail = world.bits(Kind.COMMITS, project, index), world.bits(Kind.COMMITS, project, index, 1)
+    return f"{head:08x}{middle:016x}{tail:016x}"
 
 
 def commit_index(world: World, project: int, name: str) -> int | None:

@@ -69,7 +69,7 @@ _FINDERS: Mapping[Area, tuple[Callable[[World, str], int | None], str]] = {
 
 
 def find_area(world: World, area: Area, text: str) -> int:
-    """Return the id that the first variable part of a path stands for, or raise the 404 that GitLab answers."""
+    """Return the id that the first variable part of a path stands for, or raise GitLab's 404."""
     find, name = _FINDERS[area]
     found = find(world, text)
     if found is None:
@@ -297,7 +297,7 @@ class RouteTree:
         return root
 
     def find(self, parts: Sequence[str]) -> tuple[Route, list[str]]:
-        """Return the route of a path and its variable parts, or raise the 404 of an address that GitLab does not have."""
+        """Return the route of a path and its variable parts, or raise the 404 of an unknown address."""
         node = self
         names: list[str] = []
         for part in parts:

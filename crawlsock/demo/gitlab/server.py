@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
-from attrs import define
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
@@ -48,7 +47,7 @@ class SampleResource(Resource):
         self.channels: WeakSet[HTTPChannel] = WeakSet()
 
     def render(self, request: Request) -> int:
-        """Answer now, or when the reply's delay is over; a client that goes away meanwhile is only counted."""
+        """Answer now, or when the reply's delay is over; a client that goes away meanwhile is counted."""
         self.channels.add(request.channel)
         application = self._application
         ask = _read(request)
@@ -80,28 +79,21 @@ class SampleResource(Resource):
             self._application.statistics.lost()
 
 
-@define(eq=False)
 class SampleGitLab:
-    """Serve one dataset as GitLab's REST API.
+    """Serve one dataset as GitLab's REST API: ``url = await SampleGitLab(reactor, dataset).listen()``.
 
-    >>> sample = SampleGitLab(reactor, Dataset.generate(seed=1))    # doctest: +SKIP
-    >>> url = await sample.listen()                                 # doctest: +SKIP
-
-    The server belongs to loopback: it knows no TLS, and its tokens follow from the seed.
+    The server belongs to loopback: it knows no TLS, and its tokens follow from the seed. Its OAuth tokens begin
+    to age when it is made.
     """
 
-    _reactor: Any
-    dataset: Dataset
-    options: Options = Options()
-    url: str = ""
-
-    application: Application = None  # type: ignore[assignment]  # made below, from the three above
-    _resource: SampleResource = None  # type: ignore[assignment]
-    _port: IListeningPort | None = None
-
-    def __attrs_post_init__(self) -> None:
-        self.application = Application.new(self.dataset, self.options, self._reactor.seconds())
-        self._resource = SampleResource(self._reactor, self.application)
+    def __init__(self, reactor: Any, dataset: Dataset, options: Options | None = None) -> None:
+        self.dataset = dataset
+        self.options = options or Options()
+        self.url = ""
+        self.application = Application.new(dataset, self.options, reactor.seconds())
+        self._reactor = reactor
+        self._resource = SampleResource(reactor, self.application)
+        self._port: IListeningPort | None = None
 
     @property
     def statistics(self) -> Statistics:
@@ -180,7 +172,7 @@ def _read(request: Request) -> Ask:
     if method == "POST" and request.content is not None:
         body = request.content.read(_MOST_BODY)
     query = {}
-    # POST forms are merged into request.args; an Ask keeps query and body apart, and for GET the two are the same.
+    # Twisted merges the form of a POST into request.args; an Ask keeps the two apart.
     if method != "POST" and request.args:
         query = {
             name.decode("utf-8", "replace"): values[-1].decode("utf-8", "replace")

@@ -20,12 +20,12 @@ DEFAULT_SECONDS = 7200
 """What GitLab writes into ``expires_in``."""
 
 _INVALID_GRANT = (
-    "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used in the "
-    "authorization request, or was issued to another client."
+    "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used "
+    "in the authorization request, or was issued to another client."
 )
 _INVALID_CLIENT = (
-    "Client authentication failed due to unknown client, no client authentication included, or unsupported authentication "
-    "method."
+    "Client authentication failed due to unknown client, no client authentication included, or unsupported "
+    "authentication method."
 )
 
 
@@ -91,7 +91,7 @@ class TokenBook:
         self._by_access[pair.access_token].revoked = True
 
     def admit(self, headers: Mapping[str, str | None], now: float) -> str | None:
-        """Return the token that a request shows, having counted the request against it; None for no token at all.
+        """Return the token that a request shows, having counted the request against it; None without token.
 
         ``headers`` holds ``private-token`` and ``authorization``. Raises ``ApiError`` 401 for a token that
         does not work.

@@ -8,23 +8,39 @@ from __future__ import annotations
 
 from crawlsock.demo.gitlab.chance import draw, pick
 
-FIRST_NAMES = ("Ada", "Barbara", "Chiara", "Dmitri", "Edsger", "Frances", "Grace", "Hedy", "Ivan", "Joan", "Katherine", "Lin",
-               "Margaret", "Niklaus", "Olga", "Per", "Radia", "Sophie", "Tomoko", "Yukihiro")  # fmt: skip
-LAST_NAMES = ("Allen", "Bartik", "Clarke", "Dijkstra", "Easley", "Fano", "Goldberg", "Hopper", "Ito", "Johnson", "Kay",
-              "Lamarr", "Moore", "Naur", "Okafor", "Perlman", "Ritchie", "Sato", "Turing", "Wirth")  # fmt: skip
-TOPICS = ("billing", "catalog", "compiler", "console", "delivery", "gateway", "identity", "insights", "ledger", "mobile",
-          "notify", "orders", "payments", "platform", "pricing", "queue", "reports", "runtime", "search", "storage")  # fmt: skip
-THINGS = ("agent", "api", "client", "core", "docs", "engine", "forms", "helper", "infra", "kit", "loader", "metrics",
-          "model", "plugin", "proxy", "schema", "service", "tools", "web", "worker")  # fmt: skip
-VERBS = ("Add", "Avoid", "Bound", "Cache", "Document", "Drop", "Explain", "Fix", "Handle", "Limit", "Measure", "Move",
-         "Refactor", "Remove", "Rename", "Retry", "Simplify", "Split", "Test", "Validate")  # fmt: skip
-OBJECTS = ("the connection pool", "retries after a timeout", "an empty page", "stale sessions", "the login form",
-           "large uploads", "duplicate rows", "the settings page", "slow queries", "the release notes", "clock skew",
-           "error messages", "pagination of members", "the nightly build", "Unicode names", "orphaned jobs",
-           "the health check", "unused indexes", "partial writes", "the audit trail")  # fmt: skip
-REMARKS = ("Could you add a test for this?", "Works for me on the current main branch.", "I can reproduce it.",
-           "Let us keep the old behaviour behind a setting.", "Thank you, merged.", "This needs a second pair of eyes.",
-           "Measured again: twice as fast.", "The log of the failing run is attached.")  # fmt: skip
+FIRST_NAMES = (
+    "Ada", "Barbara", "Chiara", "Dmitri", "Edsger", "Frances", "Grace", "Hedy", "Ivan", "Joan", "Katherine",
+    "Lin", "Margaret", "Niklaus", "Olga", "Per", "Radia", "Sophie", "Tomoko", "Yukihiro",
+)  # fmt: skip
+LAST_NAMES = (
+    "Allen", "Bartik", "Clarke", "Dijkstra", "Easley", "Fano", "Goldberg", "Hopper", "Ito", "Johnson",
+    "Kay", "Lamarr", "Moore", "Naur", "Okafor", "Perlman", "Ritchie", "Sato", "Turing", "Wirth",
+)  # fmt: skip
+TOPICS = (
+    "billing", "catalog", "compiler", "console", "delivery", "gateway", "identity", "insights", "ledger",
+    "mobile", "notify", "orders", "payments", "platform", "pricing", "queue", "reports", "runtime",
+    "search", "storage",
+)  # fmt: skip
+THINGS = (
+    "agent", "api", "client", "core", "docs", "engine", "forms", "helper", "infra", "kit", "loader",
+    "metrics", "model", "plugin", "proxy", "schema", "service", "tools", "web", "worker",
+)  # fmt: skip
+VERBS = (
+    "Add", "Avoid", "Bound", "Cache", "Document", "Drop", "Explain", "Fix", "Handle", "Limit", "Measure",
+    "Move", "Refactor", "Remove", "Rename", "Retry", "Simplify", "Split", "Test", "Validate",
+)  # fmt: skip
+OBJECTS = (
+    "the connection pool", "retries after a timeout", "an empty page", "stale sessions", "the login form",
+    "large uploads", "duplicate rows", "the settings page", "slow queries", "the release notes",
+    "clock skew", "error messages", "pagination of members", "the nightly build", "Unicode names",
+    "orphaned jobs", "the health check", "unused indexes", "partial writes", "the audit trail",
+)  # fmt: skip
+REMARKS = (
+    "Could you add a test for this?", "Works for me on the current main branch.", "I can reproduce it.",
+    "Let us keep the old behaviour behind a setting.", "Thank you, merged.",
+    "This needs a second pair of eyes.", "Measured again: twice as fast.",
+    "The log of the failing run is attached.",
+)  # fmt: skip
 
 HOSTILE = (
     "<script>alert('sample')</script>",
@@ -50,7 +66,8 @@ def sentence(bits: int) -> str:
 
 def paragraph(bits: int) -> str:
     """Return a few sentences of text."""
-    return f"{pick(REMARKS, bits >> 16)} {sentence(bits >> 24)}, then {sentence(bits >> 32).lower()}. {pick(REMARKS, bits >> 40)}"
+    plan = f"{sentence(bits >> 24)}, then {sentence(bits >> 32).lower()}."
+    return f"{pick(REMARKS, bits >> 16)} {plan} {pick(REMARKS, bits >> 40)}"
 
 
 def spoil(text: str, seed: int, *coordinates: int) -> str:

@@ -47,7 +47,7 @@ class World:
         )
 
     def identifier(self, kind: Kind, project: int, index: int) -> int:
-        """Return the id of a project's ``index``-th item of a kind, unlike its iid and unlike ids of other kinds nearby."""
+        """Return the id of a project's ``index``-th item of a kind, which is never also its iid."""
         return self.base(kind, project) + index + 1
 
     def base(self, kind: Kind, project: int) -> int:
@@ -69,7 +69,7 @@ class World:
         return self.layout.group_paths[home - 1] if home > 0 else self.username(-home)
 
     def project_slug(self, project: int) -> str:
-        """Return the last part of a project's path; it ends in the project's id, which makes looking it up cheap."""
+        """Return the last part of a project's path; it ends in the id, which makes looking it up cheap."""
         bits = self.bits(Kind.PROJECTS, project)
         return f"{pick(TOPICS, bits)}-{pick(THINGS, bits >> 8)}-{project}"
 
