@@ -42,20 +42,20 @@ def fail(
     _held(Action.FAIL, facts)
     failures = facts.failures + 1
     if facts.cancel_requested:
-        return _end(facts, State.CANCELLED, "cancelled", failures=failures)
+        return _end(facts, State.CANCELLED, failures=failures)
     if not recoverable:
-        return _end(facts, State.FAILED, "not_recoverable", failures=failures)
+        return _end(facts, State.FAILED, failures=failures)
     if failures >= facts.max_attempts:
-        return _end(facts, State.FAILED, "attempts_exhausted", failures=failures)
+        return _end(facts, State.FAILED, failures=failures)
     due_in = backoff(policy, failures, random) if retry_after is None else max(0.0, retry_after)
     return attrs.evolve(_requeue(facts), failures=failures, due_in=due_in)
 
 
 def release(facts: JobFacts) -> Change:
-    """Take a job back unharmed: nothing is counted against it, and it may run at once."""
+    """Take a job back unharmed: nothing is counted against it, and it keeps its place in the queue."""
     _held(Action.RELEASE, facts)
     if facts.cancel_requested:
-        return _end(facts, State.CANCELLED, "cancelled", releases=facts.releases + 1)
+        return _end(facts, State.CANCELLED, releases=facts.releases + 1)
     return attrs.evolve(_requeue(facts), releases=facts.releases + 1)
 
 
@@ -65,22 +65,22 @@ def lose(facts: JobFacts, poison_limit: int = POISON_LIMIT) -> Change:
     _held(Action.LOSE, facts)
     losses = facts.losses + 1
     if facts.cancel_requested:
-        return _end(facts, State.CANCELLED, "cancelled", losses=losses)
+        return _end(facts, State.CANCELLED, losses=losses)
     if losses >= poison_limit:
-        return _end(facts, State.FAILED, "poison", losses=losses)
+        return _end(facts, State.FAILED, losses=losses, reason="poison")
     return attrs.evolve(_requeue(facts), losses=losses)
 
 
 def complete(facts: JobFacts) -> Change:
     """End the job well, also when a cancel was on its way: the work is done."""
     _held(Action.COMPLETE, facts)
-    return _end(facts, State.COMPLETED, None)
+    return _end(facts, State.COMPLETED)
 
 
 def cancelled(facts: JobFacts) -> Change:
     """End the job because its crawler stopped it."""
     _held(Action.CANCELLED, facts)
-    return _end(facts, State.CANCELLED, "cancelled")
+    return _end(facts, State.CANCELLED)
 
 
 def start(facts: JobFacts) -> Change:
@@ -112,7 +112,7 @@ def cancel(facts: JobFacts) -> Change:
         if facts.cancel_requested:
             return _stay(facts, changed=False)
         return _stay(facts, cancel_requested=True, order="cancel")
-    return _end(facts, State.CANCELLED, "cancelled")
+    return _end(facts, State.CANCELLED)
 
 
 def pause(facts: JobFacts) -> Change:
@@ -158,8 +158,8 @@ def refuse(facts: JobFacts) -> Change:
             return _stay(facts, state=State.WAITING_CREDENTIAL)
         return _stay(facts, changed=False)
     if facts.cancel_requested:
-        return attrs.evolve(_end(facts, State.CANCELLED, "cancelled"), order="cancel")
-    return attrs.evolve(_requeue(attrs.evolve(facts, credential_refused=True)), order="cancel", due_in=None)
+        return attrs.evolve(_end(facts, State.CANCELLED), order="cancel")
+    return attrs.evolve(_requeue(attrs.evolve(facts, credential_refused=True)), order="cancel")
 
 
 def renew(facts: JobFacts) -> Change:
@@ -198,8 +198,8 @@ def _stay(
 def _end(
     facts: JobFacts,
     state: State,
-    reason: str | None,
     *,
+    reason: str | None = None,
     failures: int | None = None,
     releases: int | None = None,
     losses: int | None = None,
@@ -216,4 +216,4 @@ def _end(
 def _requeue(facts: JobFacts) -> Change:
     """Send a job whose lease ends back to wait: as paused if that was asked."""
     state = State.PAUSED if facts.pause_requested else waiting_state(facts)
-    return Change(state, facts.failures, facts.releases, facts.losses, due_in=0.0)
+    return Change(state, facts.failures, facts.releases, facts.losses)

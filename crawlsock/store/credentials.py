@@ -25,16 +25,12 @@ class Order(NamedTuple):
 
 @frozen
 class SealedCredential:
-    """Hold the secrets of a credential, encrypted by the caller for this account. The store cannot open them.
+    """Hold everything about a credential that only the server's vault may read, encrypted for this account.
 
-    `client_id` and `token_url` are not secret.
+    What is inside (access token, refresh token, client id and secret, token address) is the vault's affair.
     """
 
-    access_token: bytes = field(repr=False)
-    refresh_token: bytes | None = field(default=None, repr=False)
-    client_id: str | None = None
-    client_secret: bytes | None = field(default=None, repr=False)
-    token_url: str | None = None
+    blob: bytes = field(repr=False)
 
 
 @frozen

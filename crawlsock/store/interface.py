@@ -80,7 +80,7 @@ class IStore(Interface):
         exists in the same account is ``created`` again and changes nothing; one whose `job_key` a live job
         of the account has is ``duplicate``, with that job's id. ``invalid``: account unknown
         (``unknown_account``) or not among `accounts` (``forbidden``), or `job_id` taken by a job of another
-        account (``duplicate``). A host left out is the account's.
+        account (``duplicate``).
         """
 
     def cancel(job_id: str, *, tree: bool, reason: str | None, actor: str) -> Deferred[Control]:
@@ -146,10 +146,11 @@ class IStore(Interface):
     def start(ref: JobRef) -> Deferred[None]:
         """Mark the job ``running``. Errors: ``lease_lost``.
 
-        This, and all verbs with a `ref`, act only under the current lease. After the lease was ended by the
-        crawler's own verb, that same verb, `start`, and a `progress` that was recorded, succeed again and
-        change nothing; everything else is ``lease_lost``. After it was ended by anyone else, every verb is
-        ``lease_lost``.
+        This, and all verbs with a `ref`, act only under the current lease. Sent again after it acted, the
+        same verb under the same lease succeeds and changes nothing: an end (`complete`, `fail`, `release`,
+        `cancelled`) for ever, `start` and `progress` as long as the job has not gone to the queue again.
+        Everything else under a lease that is not current is ``lease_lost``; so is everything once somebody
+        else ended the lease.
         """
 
     def progress(ref: JobRef, progress: Progress) -> Deferred[None]:
@@ -167,8 +168,8 @@ class IStore(Interface):
         A child has its parent's account and root, and its host, labels, priority, attempts, backoff and
         no-progress limit where the item has none. Its key is type, host and entity
         (`crawlsock.jobs.discovery_key`): unique for ever in the tree, its root included, and among the live
-        jobs of the account; otherwise ``duplicate`` with the first's id. An item without an entity id is
-        ``invalid``.
+        jobs of the account; otherwise ``duplicate`` with the first's id. A job that is to be cancelled gets
+        no more children: its items are ``invalid`` (``invalid_state``).
         """
 
     def areas(ref: JobRef, areas: Sequence[Area]) -> Deferred[None]:
@@ -209,7 +210,7 @@ class IStore(Interface):
         *,
         pid: int | None = ...,
         uid: int | None = ...,
-        process_start: str | None = ...,
+        process_start: int | None = ...,
         boot_id: str | None = ...,
     ) -> Deferred[Resumed]:
         """Continue a session, now connected to `server_id`, with its deadline renewed.
@@ -253,11 +254,10 @@ class IStore(Interface):
         """Return all sessions that live, by crawler id."""
 
     def pending_orders(server_id: str) -> Deferred[list[Order]]:
-        """Return what is wished for leases held by sessions of this server: ``cancel``, else ``pause``.
+        """Hand out what crawlers of this server must be told: ``cancel``, ``pause`` or ``resume``, each once.
 
-        Reading changes nothing: a wish is listed until the lease ends or the wish is taken back. A server
-        sends each once a lease and connection, and a ``resume`` for a lease that it has paused and that is
-        no longer listed.
+        Of several wishes for one job only what holds now is handed out. A crawler that is away learns what
+        it missed from `HeldJob` when it resumes, so an order whose delivery failed is not lost.
         """
 
     def stuck() -> Deferred[list[Order]]:
@@ -308,8 +308,7 @@ class IStore(Interface):
         """Replace `generation` by the refreshed credential; return the current generation. Waiting jobs are
         queued.
 
-        When `generation` is no longer current nothing changes: somebody was first. The client id, client
-        secret and token address that `sealed` leaves out stay as they were.
+        When `generation` is no longer current nothing changes: somebody was first.
         """
 
     def refuse_credential(account: str, generation: int, reason: str) -> Deferred[RefusedCredential]:
@@ -322,7 +321,7 @@ class IStore(Interface):
         """
 
     def expiring_credentials(within: float) -> Deferred[list[CredentialRow]]:
-        """Return valid credentials that can be refreshed and expire within so many seconds."""
+        """Return valid OAuth credentials that expire within so many seconds, or have expired."""
 
     def accounts() -> Deferred[list[AccountView]]:
         """Return all accounts by name; ``default`` is always there."""

@@ -271,8 +271,8 @@ class NewSession:
     """Open a session for a crawler.
 
     `ticket_hash` is a digest: the ticket itself is the crawler's. `lease_length` (seconds) is how long the
-    session lives without a heartbeat. `process_start` and `boot_id` tell a process from a later one with
-    the same `pid`.
+    session lives without a heartbeat. `process_start` (clock ticks since boot) and `boot_id` tell a process
+    from a later one with the same `pid`.
     """
 
     crawler_id: str
@@ -284,7 +284,7 @@ class NewSession:
     job_types: frozenset[str] | None = None
     pid: int | None = None
     uid: int | None = None
-    process_start: str | None = None
+    process_start: int | None = None
     boot_id: str | None = None
     hostname: str | None = None
     version: str | None = None

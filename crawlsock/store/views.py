@@ -157,7 +157,7 @@ class SessionView:
     hostname: str | None = None
     pid: int | None = None
     uid: int | None = None
-    process_start: str | None = None
+    process_start: int | None = None
     boot_id: str | None = None
     version: str | None = None
     transport: str = "unix"
