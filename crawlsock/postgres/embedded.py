@@ -18,7 +18,7 @@ import psutil
 from attrs import frozen
 
 from crawlsock.postgres import processes
-from crawlsock.postgres.account import Account, choose_account
+from crawlsock.postgres.account import choose_account
 from crawlsock.postgres.binaries import Installation, find_installation
 from crawlsock.postgres.errors import (
     BinariesNotFound,
@@ -71,7 +71,6 @@ class EmbeddedPostgres:
         self._home = Path(data_dir).absolute()
         self._prefer = prefer
         self._bin_dir = bin_dir
-        self._account: Account = choose_account()
         self._process: psutil.Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._usage: Usage | None = None
@@ -81,7 +80,7 @@ class EmbeddedPostgres:
 
         :raise EmbeddedPostgresError: one of its kinds, with place and remedy.
         """
-        layout = make_layout(self._home, self._account)
+        layout = make_layout(self._home, choose_account())
         with exclusive(layout.lock_file, patience=2 * _START_PATIENCE):
             if self._usage is None:
                 self._usage = Usage(layout.users_file)
@@ -98,9 +97,9 @@ class EmbeddedPostgres:
 
         While other processes use the cluster it stays up for them, unless `force`.
         """
-        if not self._home.is_dir():
+        layout = self._existing_layout()
+        if layout is None:
             return True
-        layout = make_layout(self._home, self._account)
         with exclusive(layout.lock_file, patience=2 * _START_PATIENCE):
             usage = self._usage or Usage(layout.users_file)
             running = processes.find_postmaster(layout.cluster)
@@ -126,16 +125,22 @@ class EmbeddedPostgres:
 
     def running_cluster(self) -> Cluster | None:
         """Return the cluster when it runs, ours or not, without starting or adopting anything."""
-        if not self._home.is_dir():
-            return None
-        layout = make_layout(self._home, self._account)
-        if processes.find_postmaster(layout.cluster) is None:
+        layout = self._existing_layout()
+        if layout is None or processes.find_postmaster(layout.cluster) is None:
             return None
         return self._cluster(layout, self._installation(layout))
+
+    def _existing_layout(self) -> Layout | None:
+        # Looking must not leave traces in a directory that was never ours.
+        if not (self._home / "lock").is_file():
+            return None
+        return make_layout(self._home, choose_account())
 
     def _start(self, layout: Layout) -> Cluster:
         installation = self._installation(layout)
         running = processes.find_postmaster(layout.cluster)
+        if running is not None and not self._wait_until_ready(layout, running):
+            running = None  # it was on its way out when we found it
         if running is None:
             self._clear_away_the_dead(layout)
             if not (layout.cluster / "PG_VERSION").is_file():
@@ -143,7 +148,9 @@ class EmbeddedPostgres:
             elif not layout.password_file.is_file():
                 reset_password(layout, installation)
             running = self._launch(layout, installation)
-        self._wait_until_ready(layout, running)
+            if not self._wait_until_ready(layout, running):
+                self._reap()
+                raise StartFailed(f"PostgreSQL ended while starting: {_last_words(layout.log_file)}")
         self._process = running
         return self._cluster(layout, installation)
 
@@ -155,14 +162,14 @@ class EmbeddedPostgres:
             major = None
         try:
             return find_installation(
-                self._account, layout.copies, prefer=self._prefer, bin_dir=self._bin_dir, major=major
+                layout.account, layout.copies, prefer=self._prefer, bin_dir=self._bin_dir, major=major
             )
         except BinariesNotFound as error:
             if major is None:
                 raise
             raise ClusterVersionMismatch(
-                f"the cluster in {layout.cluster} was made by PostgreSQL {major}, and there are no programs of that "
-                f"version: install PostgreSQL {major}, or move the cluster to a newer one with pg_upgrade, or name "
+                f"the cluster in {layout.cluster} was made by PostgreSQL {major}, and there are no programs "
+                f"of that version: install PostgreSQL {major}, or move the cluster to a newer one with pg_upgrade, or name "
                 f"another data directory. ({error})"
             ) from None
 
@@ -196,25 +203,24 @@ class EmbeddedPostgres:
         with layout.log_file.open("ab") as log:
             layout.log_file.chmod(0o600)
             try:
-                self._child = self._account.spawn(command, log=log)
+                self._child = layout.account.spawn(command, log=log)
             except OSError as error:
                 raise StartFailed(f"{command[0]} cannot be started: {error.strerror}") from None
         return psutil.Process(self._child.pid)
 
-    def _wait_until_ready(self, layout: Layout, process: psutil.Process) -> None:
-        """Wait for the state `ready` in the pid file, which PostgreSQL writes when it takes connections."""
+    def _wait_until_ready(self, layout: Layout, process: psutil.Process) -> bool:
+        """Wait for the state `ready` in the pid file, written once connections are taken; False: it ended."""
         until = time.monotonic() + _START_PATIENCE
         while True:
             written = processes.read_pid_file(layout.cluster)
             if written is not None and written.pid == process.pid and written.ready:
-                return
+                return True
             if not processes.is_alive(process):
-                self._reap()
-                raise StartFailed(f"PostgreSQL ended while starting: {_last_words(layout.log_file)}")
+                return False
             if time.monotonic() > until:
                 raise StartFailed(
-                    f"PostgreSQL was not ready after {_START_PATIENCE:g} s (a long recovery goes on by itself: "
-                    f"try again): {_last_words(layout.log_file)}"
+                    f"PostgreSQL was not ready after {_START_PATIENCE:g} s (a long recovery goes on by "
+                    f"itself: try again): {_last_words(layout.log_file)}"
                 )
             time.sleep(0.02)
 

@@ -133,9 +133,11 @@ class Connection:
             return
         self._reason = reason
         if self._wire.pollable() is not None:
-            if not self._wire.pollable().closed:
-                self._wire.unwatch()
+            self._wire.unwatch()
             self._wire.close()
+            # Once more, directly: stock leaves out a connection that broke, whose descriptor is open
+            # nevertheless.
+            self._wire.pollable().close()
         observers, self._observers = self._observers, []
         for observer in observers:
             observer()
@@ -253,7 +255,9 @@ def _fail(shield: Deferred[Any]) -> Callable[[Any], None]:
 
 def _message_of(error: psycopg2.Error) -> str:
     primary = error.diag.message_primary if error.pgcode else None
-    return primary or " ".join(str(error).split()) or type(error).__name__
+    # Libpq explains a lost connection over several lines; what it is comes before what it probably means.
+    said, _, _ = str(error).partition("This probably means")
+    return primary or " ".join(said.split()) or type(error).__name__
 
 
 class Database:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from crawlsock.store.errors import DatabaseError
+from crawlsock.store.errors import DatabaseAway, DatabaseError
 from crawlsock.store.pool import Link, reconnect_delay
 
 PROBE_SECONDS: Final = 5.0
@@ -128,8 +128,9 @@ class Listener:
         try:
             link = await self._connect()
             link.when_notified(self._notified)
-            for channel in (self._probe_channel, *self._callbacks):
-                await self._listen(link, channel)
+            await self._listen_to_all(link)
+            if not link.alive:
+                raise DatabaseAway("the connection was lost while it began to listen")
         except Exception as error:
             # Every kind of failure, an unexpected one as well, ends in another attempt: a deaf server is no
             # use.
@@ -156,6 +157,14 @@ class Listener:
             link.close(f"LISTEN failed: {error}")  # the next connection listens to all of them
             return
         self._resync((channel,))
+
+    async def _listen_to_all(self, link: ListeningLink) -> None:
+        # Again and again, because channels may be added while one of them is under way.
+        listening: set[str] = set()
+        while missing := {self._probe_channel, *self._callbacks} - listening:
+            for channel in missing:
+                await self._listen(link, channel)
+            listening |= missing
 
     async def _listen(self, link: ListeningLink, channel: str) -> None:
         quoted = channel.replace('"', '""')
