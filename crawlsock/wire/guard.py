@@ -1,0 +1,160 @@
+"""What the server's door checks beyond the schema: unknown fields, opaque objects, NUL.
+
+What lives here: functions built once from a schema and run on every request's ``data``. What must never
+come here: anything a schema can say. JSON Schema cannot say "at most 64 KiB encoded" or "8 levels deep", and
+PostgreSQL refuses what every JSON parser takes: NUL in text, integers out of range. A row refused there
+would cost the whole batch its commit, so it is refused here, with the pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from crawlsock.wire.schema import OPAQUE, Schema
+
+#: Takes a value, and whether the frame is long enough that an opaque object in it might be too large.
+Guard = Callable[[Any, bool], None]
+
+MAX_OPAQUE_BYTES = 65536
+MAX_OPAQUE_DEPTH = 8
+MAX_INTEGER = 2**63 - 1
+
+
+class GuardError(Exception):
+    """Say what is wrong and where; ``path`` grows from the inside outwards as the error rises."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.path: list[str | int] = []
+
+
+def build_guard(schema: Schema) -> Guard | None:
+    """Return the guard of a resolved schema, or ``None`` when there is nothing to look at.
+
+    A guard removes the fields that the schema does not know, in place, so that what reaches a handler is
+    exactly what it declared; it raises :class:`GuardError` for an opaque object out of bounds.
+    """
+    if schema.get(OPAQUE):
+        return check_opaque
+    return _BUILDERS.get(schema.get("type", ""), _nothing)(schema)
+
+
+def _nothing(schema: Schema) -> Guard | None:
+    return None
+
+
+def _object_guard(schema: Schema) -> Guard | None:
+    named = schema.get("patternProperties")
+    if named:
+        return _map_guard(schema)
+    known = frozenset(schema.get("properties", ()))
+    candidates = ((name, build_guard(child)) for name, child in schema.get("properties", {}).items())
+    children = tuple((name, guard) for name, guard in candidates if guard is not None)
+
+    def leaf(value: dict[str, Any], long: bool) -> None:
+        if not value.keys() <= known:
+            for name in value.keys() - known:
+                del value[name]
+
+    def branch(value: dict[str, Any], long: bool) -> None:
+        if not value.keys() <= known:
+            for name in value.keys() - known:
+                del value[name]
+        for name, guard in children:
+            if name in value:
+                try:
+                    guard(value[name], long)
+                except GuardError as error:
+                    error.path.append(name)
+                    raise
+
+    return branch if children else leaf
+
+
+def _map_guard(schema: Schema) -> Guard | None:
+    (child,) = schema["patternProperties"].values()
+    guard = build_guard(child)
+    if guard is None:
+        return None
+
+    def each(value: dict[str, Any], long: bool) -> None:
+        for name, item in value.items():
+            try:
+                guard(item, long)
+            except GuardError as error:
+                error.path.append(name)
+                raise
+
+    return each
+
+
+def _array_guard(schema: Schema) -> Guard | None:
+    guard = build_guard(schema["items"])
+    if guard is None:
+        return None
+
+    def each(value: list[Any], long: bool) -> None:
+        for index, item in enumerate(value):
+            try:
+                guard(item, long)
+            except GuardError as error:
+                error.path.append(index)
+                raise
+
+    return each
+
+
+_BUILDERS: dict[str, Callable[[Schema], Guard | None]] = {"object": _object_guard, "array": _array_guard}
+
+
+def check_opaque(value: dict[str, Any], long: bool) -> None:
+    """Refuse an object that is too large, too deep, or holds a number PostgreSQL or a peer cannot take.
+
+    :param long: whether its frame exceeds the size limit; when not, neither can the object.
+    :raises GuardError: with the path to the fault inside the object.
+    """
+    if long and len(orjson.dumps(value)) > MAX_OPAQUE_BYTES:
+        raise GuardError(f"is too large: it may have at most {MAX_OPAQUE_BYTES} bytes as JSON")
+    for path, item in walk(value):
+        if len(path) > MAX_OPAQUE_DEPTH:
+            fault = GuardError(f"is nested too deeply: {MAX_OPAQUE_DEPTH} levels are allowed")
+        elif item.__class__ in _NUMBERS and not -MAX_INTEGER <= item <= MAX_INTEGER:
+            fault = GuardError("is a number out of range: send it as a string")
+        else:
+            continue
+        fault.path = list(reversed(path[: MAX_OPAQUE_DEPTH + 1]))
+        raise fault
+
+
+_NUMBERS = frozenset({int, float})
+
+
+def find_nul(document: Any) -> tuple[str | int, ...] | None:
+    """Return the path of the first string, or field name, that holds NUL; ``None`` when there is none."""
+    for path, item in walk(document):
+        if item.__class__ is str and "\0" in item:
+            return path
+        if path and path[-1].__class__ is str and "\0" in str(path[-1]):
+            return path[:-1]
+    return None
+
+
+def walk(document: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Iterate over everything below a JSON value as (path, value), without recursion."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
+    while pending:
+        path, value = pending.pop()
+        items: Any = ()
+        if value.__class__ is dict:
+            items = value.items()
+        elif value.__class__ is list:
+            items = enumerate(value)
+        for key, item in items:
+            place = (*path, key)
+            yield place, item
+            if item.__class__ is dict or item.__class__ is list:
+                pending.append((place, item))
