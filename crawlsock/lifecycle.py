@@ -197,8 +197,7 @@ class Lifecycle:
                 self._log.debug("{part} stopped", part=entry.name)
 
     def _within(self, seconds: float, ending: Deferred[None]) -> Deferred[None]:
-        """Return a Deferred that follows `ending`, or fails with `StopTimeout` after `seconds` whatever
-        `ending` does.
+        """Follow `ending`, or fail with `StopTimeout` after `seconds` whatever `ending` does.
 
         `Deferred.addTimeout` is not enough: it waits for a coroutine that swallows its cancellation.
         """

@@ -44,7 +44,7 @@ _ASSIGNED = re.compile(
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Any URL with a password, DSNs among them.
     (
-        re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s/:@?#\"']*:)[^\s/@\"']+(?=@)", re.IGNORECASE),
+        re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s/:@?#\"']*:)[^\s/\"'<>]+(?=@)", re.IGNORECASE),
         rf"\g<keep>{HIDDEN}",
     ),
     (re.compile(r"(?P<keep>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\g<keep>{HIDDEN}"),
@@ -68,7 +68,7 @@ def is_secret_name(name: str) -> bool:
 
 def mask_dsn(text: str) -> str:
     """Hide the password of a database address, in either of its two forms, and nothing else."""
-    text = re.sub(r"(://[^/@?#]*?:)[^@/]*(?=@)", rf"\1{HIDDEN}", text)
+    text = re.sub(r"(://[^/@:?#\s]*:)[^\s?#]*(?=@)", rf"\1{HIDDEN}", text)
     return re.sub(
         r"(\b(?:password|passfile|sslpassword)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", rf"\1{HIDDEN}", text
     )
