@@ -134,12 +134,12 @@ class Catalog:
             if META not in schema:
                 continue
             if name in types:
-                raise CatalogError(f"{name}.json defines a message type that is already defined; rename one of them")
+                raise CatalogError(f"{name}.json defines a type that is already defined; rename one of them")
             types[name] = _message_type(name, schema, definitions)
         for kind in types.values():
             for reply in kind.replies:
                 if reply not in types or not types[reply].is_reply:
-                    raise CatalogError(f"{kind.name}.json is answered by {reply!r}, which is no reply in the catalog")
+                    raise CatalogError(f"{kind.name}.json is answered by {reply!r}, which is no known reply")
         return Catalog(types, definitions)
 
 
@@ -196,9 +196,15 @@ _META_RULES: Mapping[str, Callable[[Schema, Schema], bool]] = MappingProxyType(
         f"from and pushed_to must list roles of {', '.join(ROLES)}": lambda meta, schema: (
             _roles(meta.get("from")) and _roles(meta.get("pushed_to"))
         ),
-        "answers must list the types that answer it": lambda meta, schema: isinstance(meta.get("answers"), list),
-        "about_job must be lease, job or null": lambda meta, schema: meta.get("about_job", "") in ("lease", "job", None),
-        "ordering must be job or connection": lambda meta, schema: meta.get("ordering") in ("job", "connection"),
+        "answers must list the types that answer it": lambda meta, schema: isinstance(
+            meta.get("answers"), list
+        ),
+        "about_job must be lease, job or null": lambda meta, schema: (
+            meta.get("about_job", "") in ("lease", "job", None)
+        ),
+        "ordering must be job or connection": lambda meta, schema: (
+            meta.get("ordering") in ("job", "connection")
+        ),
         "cost and since must be whole numbers of 1 or more": lambda meta, schema: all(
             type(meta.get(key)) is int and meta[key] >= 1 for key in ("cost", "since")
         ),

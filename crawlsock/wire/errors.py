@@ -141,8 +141,19 @@ class ErrorCode(str, Enum):
         "the database is away; nothing was changed",
         "send the same request again after `retry_after`",
     )
-    DRAINING = ("draining", "the server is leaving and takes nothing new", "connect again after `retry_after`")
-    INTERNAL = ("internal", "the server failed; the failure is in its log", "send it again; report it if it stays")
+    DRAINING = (
+        "draining",
+        "the server is leaving and takes nothing new",
+        "connect again after `retry_after`",
+    )
+    INTERNAL = (
+        "internal",
+        "the server failed; the failure is in its log",
+        "send it again; report it if it stays",
+    )
+
+
+_CODES = {code.value: code for code in ErrorCode}
 
 
 class Refusal(Exception):
@@ -164,7 +175,7 @@ class Refusal(Exception):
         details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.code = ErrorCode(code)
+        self.code: ErrorCode = code if isinstance(code, ErrorCode) else _CODES[code]
         self.message = message
         self.pointer = pointer
         self.retry_after = retry_after

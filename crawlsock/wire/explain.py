@@ -47,12 +47,14 @@ def explain(kind: MessageType, document: dict[str, Any]) -> tuple[str, str]:
         present = follow(document, path)
         missing = next(name for name in schema["required"] if name not in present)
         path.append(missing)
-        return pointer(path), f"{spoken(path)} is missing; it must be {describe(schema['properties'][missing])}"
+        wanted = describe(schema["properties"][missing])
+        return pointer(path), f"{spoken(path)} is missing; it must be {wanted}"
     if "oneOf" in places:
         schema = follow(kind.resolved, places[: places.index("oneOf")])
         keyword = "type"
-    fault = "is null; leave it out instead" if follow(document, path) is None else _FAULTS.get(keyword, "is wrong")
-    return pointer(path), f"{spoken(path)} {fault}; it must be {describe(schema)}"
+    if follow(document, path) is None:
+        return pointer(path), f"{spoken(path)} is null; leave it out, or send {describe(schema)}"
+    return pointer(path), f"{spoken(path)} {_FAULTS[keyword]}; it must be {describe(schema)}"
 
 
 def follow(value: Any, path: Iterable[str | int]) -> Any:
@@ -100,19 +102,20 @@ def _describe_string(schema: Schema) -> str:
 
 _DESCRIPTIONS: dict[str, Callable[[Schema], str]] = {
     "string": _describe_string,
-    "integer": lambda schema: f"a whole number from {schema['minimum']} to {schema['maximum']}, without fraction",
+    "integer": lambda schema: f"a whole number from {schema['minimum']} to {schema['maximum']} in digits",
     "number": lambda schema: f"a number from {schema['minimum']} to {schema['maximum']}",
     "boolean": lambda schema: "true or false",
     "array": lambda schema: f"a list of {schema.get('minItems', 0)} to {schema['maxItems']} items",
     "object": lambda schema: (
-        "an object" if "maxProperties" not in schema else f"an object of at most {schema['maxProperties']} fields"
-    )
-    + "".join(f", its names matching {pattern}" for pattern in schema.get("patternProperties", ())),
+        "an object"
+        + (f" of at most {schema['maxProperties']} fields" if "maxProperties" in schema else "")
+        + "".join(f" with names matching {pattern}" for pattern in schema.get("patternProperties", ()))
+    ),
 }
 
 
 def unknown_type(name: str, known: Iterable[str]) -> str:
-    """Return the sentence about a type that the catalog does not have, with a suggestion when one is close."""
+    """Return the sentence about a type that nobody knows, with a suggestion when a known one is close."""
     if not _PLAIN_NAME.match(name):
         return "the type is unknown; a type is lower-case letters, digits and underscores"
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)

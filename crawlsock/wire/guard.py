@@ -1,6 +1,6 @@
 """What the server's door checks beyond the schema: unknown fields, opaque objects, NUL.
 
-What lives here: functions built once from a schema and run on every request's ``data``. What must never
+What lives here: what is done to a request's ``data`` once its schema has found it valid. What must never
 come here: anything a schema can say. JSON Schema cannot say "at most 64 KiB encoded" or "8 levels deep", and
 PostgreSQL refuses what every JSON parser takes: NUL in text, integers out of range. A row refused there
 would cost the whole batch its commit, so it is refused here, with the pointer.
@@ -33,37 +33,21 @@ class GuardError(Exception):
 
 
 def build_guard(schema: Schema) -> Guard | None:
-    """Return the guard of a resolved schema, or ``None`` when there is nothing to look at.
+    """Return the check of every opaque object that a resolved schema allows; ``None`` when it allows none.
 
-    A guard removes the fields that the schema does not know, in place, so that what reaches a handler is
-    exactly what it declared; it raises :class:`GuardError` for an opaque object out of bounds.
+    A guard raises :class:`GuardError` for an object out of bounds.
     """
     if schema.get(OPAQUE):
         return check_opaque
-    return _BUILDERS.get(schema.get("type", ""), _nothing)(schema)
-
-
-def _nothing(schema: Schema) -> Guard | None:
-    return None
+    builder = _BUILDERS.get(schema.get("type", ""))
+    return None if builder is None else builder(schema)
 
 
 def _object_guard(schema: Schema) -> Guard | None:
-    named = schema.get("patternProperties")
-    if named:
-        return _map_guard(schema)
-    known = frozenset(schema.get("properties", ()))
     candidates = ((name, build_guard(child)) for name, child in schema.get("properties", {}).items())
     children = tuple((name, guard) for name, guard in candidates if guard is not None)
 
-    def leaf(value: dict[str, Any], long: bool) -> None:
-        if not value.keys() <= known:
-            for name in value.keys() - known:
-                del value[name]
-
-    def branch(value: dict[str, Any], long: bool) -> None:
-        if not value.keys() <= known:
-            for name in value.keys() - known:
-                del value[name]
+    def each(value: dict[str, Any], long: bool) -> None:
         for name, guard in children:
             if name in value:
                 try:
@@ -72,24 +56,7 @@ def _object_guard(schema: Schema) -> Guard | None:
                     error.path.append(name)
                     raise
 
-    return branch if children else leaf
-
-
-def _map_guard(schema: Schema) -> Guard | None:
-    (child,) = schema["patternProperties"].values()
-    guard = build_guard(child)
-    if guard is None:
-        return None
-
-    def each(value: dict[str, Any], long: bool) -> None:
-        for name, item in value.items():
-            try:
-                guard(item, long)
-            except GuardError as error:
-                error.path.append(name)
-                raise
-
-    return each
+    return each if children else None
 
 
 def _array_guard(schema: Schema) -> Guard | None:
@@ -111,6 +78,28 @@ def _array_guard(schema: Schema) -> Guard | None:
 _BUILDERS: dict[str, Callable[[Schema], Guard | None]] = {"object": _object_guard, "array": _array_guard}
 
 
+def prune(schema: Schema, value: Any) -> None:
+    """Remove, in place, the fields of a valid value that its resolved schema does not know.
+
+    What reaches a handler is then exactly what it declared, whatever a newer client sends along.
+    """
+    if schema.get(OPAQUE):
+        return
+    if value.__class__ is list:
+        for item in value:
+            prune(schema["items"], item)
+    elif value.__class__ is dict:
+        (child,) = schema.get("patternProperties", {"": None}).values()
+        known = schema.get("properties", {})
+        for name in list(value):
+            if child is not None:
+                prune(child, value[name])
+            elif name in known:
+                prune(known[name], value[name])
+            else:
+                del value[name]
+
+
 def check_opaque(value: dict[str, Any], long: bool) -> None:
     """Refuse an object that is too large, too deep, or holds a number PostgreSQL or a peer cannot take.
 
@@ -122,15 +111,12 @@ def check_opaque(value: dict[str, Any], long: bool) -> None:
     for path, item in walk(value):
         if len(path) > MAX_OPAQUE_DEPTH:
             fault = GuardError(f"is nested too deeply: {MAX_OPAQUE_DEPTH} levels are allowed")
-        elif item.__class__ in _NUMBERS and not -MAX_INTEGER <= item <= MAX_INTEGER:
+        elif isinstance(item, (int, float)) and not -MAX_INTEGER <= item <= MAX_INTEGER:
             fault = GuardError("is a number out of range: send it as a string")
         else:
             continue
         fault.path = list(reversed(path[: MAX_OPAQUE_DEPTH + 1]))
         raise fault
-
-
-_NUMBERS = frozenset({int, float})
 
 
 def find_nul(document: Any) -> tuple[str | int, ...] | None:

@@ -23,7 +23,7 @@ class Message(NamedTuple):
     re: int | tuple[int, ...] | None = None
     job_id: str | None = None
     lease: str | None = None
-    data: dict[str, Any] = {}  # noqa: RUF012  read-only by convention, as everything in a message
+    data: dict[str, Any] = {}  # read-only by convention, as everything in a message
     timestamp: str | None = None
     traceparent: str | None = None
 

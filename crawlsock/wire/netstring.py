@@ -73,7 +73,8 @@ class NetstringParser:
         start = self._position
         colon = buffer.find(b":", start, start + 20)
         if colon < 0:
-            return self._incomplete_prefix()
+            self._judge_prefix()
+            return None
         prefix = buffer[start:colon]
         if not prefix.isdigit() or (prefix[0] == 48 and colon - start > 1):
             raise self._dead("a frame must start with its length in digits, without leading zeros")
@@ -97,7 +98,7 @@ class NetstringParser:
         """
         return iter(self.next_frame, None)
 
-    def _incomplete_prefix(self) -> None:
+    def _judge_prefix(self) -> None:
         """Judge a length prefix whose colon has not come yet."""
         if self._error is not None:
             raise self._error

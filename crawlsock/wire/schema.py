@@ -31,13 +31,14 @@ OPAQUE = "x-crawlsock-opaque"
 PUSH_ONLY = "x-crawlsock-push-only"
 META = "x-crawlsock"
 
-_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$schema", "$id", OPAQUE, PUSH_ONLY, META})
+_ANNOTATIONS = frozenset(
+    {"title", "description", "default", "examples", "$schema", "$id", OPAQUE, PUSH_ONLY, META}
+)
 _CHECKS = frozenset(
-    {
-        "type", "const", "enum", "oneOf", "properties", "required", "patternProperties", "additionalProperties",
-        "maxProperties", "items", "minItems", "maxItems", "minLength", "maxLength", "pattern", "minimum", "maximum",
-    }
-)  # fmt: skip
+    {"type", "const", "enum", "oneOf", "properties", "required", "patternProperties"}
+    | {"additionalProperties", "maxProperties", "items", "minItems", "maxItems"}
+    | {"minLength", "maxLength", "pattern", "minimum", "maximum"}
+)
 #: What a pattern may not contain, because regular expression engines disagree about it.
 _DIALECT = re.compile(r"\\[^x.\\/+*?\[\]()-]|\(\?|\\x(?![0-9a-f]{2})")
 _MAX_DEPTH = 12
@@ -59,13 +60,15 @@ def read_folder(folder: Traversable) -> dict[str, Schema]:
     :raises CatalogError: the folder is missing or empty, or a file is no JSON object.
     """
     try:
-        entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".json")), key=lambda e: e.name)
+        entries = [entry for entry in folder.iterdir() if entry.name.endswith(".json")]
     except OSError as error:
         raise CatalogError(f"the schema folder {folder} cannot be read: {error}") from error
     if not entries:
-        raise CatalogError(f"the schema folder {folder} holds no *.json file; install crawlsock again or mend the path")
+        raise CatalogError(
+            f"the schema folder {folder} holds no *.json file; mend the path, or install again"
+        )
     schemas: dict[str, Schema] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.name):
         try:
             schema = orjson.loads(entry.read_bytes())
         except (OSError, orjson.JSONDecodeError) as error:
@@ -195,23 +198,23 @@ _BOUNDS = {
 }
 
 
-def compile_check(resolved: Schema) -> jsonschema_rs.Draft4Validator:
-    """Compile a resolved message schema; its ``is_valid`` decides about a message in less than a microsecond."""
-    return jsonschema_rs.Draft4Validator(_checks_only(resolved))
+def compile_check(resolved: Schema, closed: bool = False) -> jsonschema_rs.Draft4Validator:
+    """Compile a resolved message schema; its ``is_valid`` decides about a message within a microsecond.
+
+    :param closed: also refuse fields that the schema does not know, everywhere outside opaque objects.
+    """
+    return jsonschema_rs.Draft4Validator(_checks_only(resolved, closed))
 
 
-def _checks_only(schema: Any) -> Any:
+def _checks_only(schema: Schema, closed: bool) -> Schema:
     """Drop annotations, and the ``const`` of ``type``, which choosing this schema has already decided."""
-    if isinstance(schema, list):
-        return [_checks_only(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    checks: Schema = {}
-    for key, value in schema.items():
-        if key in ("properties", "patternProperties"):
-            checks[key] = {name: _checks_only(child) for name, child in value.items()}
-        elif key in ("items", "oneOf"):
-            checks[key] = _checks_only(value)
-        elif key in _CHECKS and key != "const":
-            checks[key] = value
+    checks = {key: value for key, value in schema.items() if key in _CHECKS and key != "const"}
+    for key in {"properties", "patternProperties"} & checks.keys():
+        checks[key] = {name: _checks_only(child, closed) for name, child in checks[key].items()}
+    if "items" in checks:
+        checks["items"] = _checks_only(checks["items"], closed)
+    if "oneOf" in checks:
+        checks["oneOf"] = [_checks_only(choice, closed) for choice in checks["oneOf"]]
+    if closed and "properties" in checks and not schema.get(OPAQUE):
+        checks["additionalProperties"] = False
     return checks
