@@ -35,7 +35,7 @@ def _refuse(error: object) -> NoReturn:
 class Options(usage.Options):
     """The options of ``twistd crawlsock``, made from the declarations of the settings."""
 
-    synopsis = "Usage: twistd [options] crawlsock [options]"
+    synopsis = "[options]"
     longdesc = (
         "Every option can also be said in the environment (CRAWLSOCK_DATA_DIR for --data-dir) or in a file; "
         "docs/configuration.md has values, defaults and what they mean."
@@ -52,6 +52,11 @@ class Options(usage.Options):
             _refuse(_with_suggestion(str(error)))
         except ConfigError as error:
             _refuse(error)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Refuse arguments: there is nothing that they could mean."""
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]!r} is no option; options begin with --")
 
     def postOptions(self) -> None:
         """Read the settings, with these options before everything else."""

@@ -128,13 +128,17 @@ class RefusalTests(ConfigTestCase):
     def test_an_unknown_option(self) -> None:
         """An option that does not exist is refused with the nearest one."""
         self.assert_says(
-            self.refusal({"lease_lenght": "3"}, {}), "--lease-lenght", "did you mean lease-length?"
+            self.refusal({"lease_lenght": "3"}, {}), "--lease-lenght", "did you mean --lease-length?"
         )
 
     def test_an_unknown_variable(self) -> None:
         """A variable with our prefix that we do not know is refused with the nearest one."""
         text = self.refusal({}, {"CRAWLSOCK_LEASE_LENGHT": "3"})
         self.assert_says(text, "environment CRAWLSOCK_LEASE_LENGHT", "did you mean CRAWLSOCK_LEASE_LENGTH?")
+
+    def test_a_common_prefix_is_no_likeness(self) -> None:
+        """A variable that is like no other is refused without a guess."""
+        self.assertNotIn("did you mean", self.refusal({}, {"CRAWLSOCK_X": "3"}))
 
     def test_variables_of_clients_and_tests_are_left_alone(self) -> None:
         """The server is not troubled by variables that are meant for clients or for the test suite."""

@@ -160,9 +160,8 @@ class SecretTests(LogsTestCase):
         self.masker.register(SECRET)
         for form in ("text", "json"):
             self.use(form)
-            self.log.info(
-                "literal " + SECRET + " {a}", a=SECRET, b=Holder(), c={SECRET: [SECRET]}, d=SECRET.encode()
-            )
+            text = "literal " + SECRET + " {a}"
+            self.log.info(text, a=SECRET, b=Holder(), c={SECRET: [SECRET]}, d=SECRET.encode())
             self.log.info("{a!r} {a.token}", a=Holder())
             self.log.failure("x {e}", self.failure(), e=ValueError(SECRET))
         self.assert_hidden()

@@ -26,7 +26,11 @@ class NotReloadable(ConfigError):
     """Refuse to change a setting that is read at start only."""
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean X?"`` for the known name nearest to `name`, or nothing when none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``"; did you mean X?"`` for the known name nearest to `name`, or nothing when none is near.
+
+    A `prefix` that all names share does not count towards nearness.
+    """
+    bare = {each.removeprefix(prefix): each for each in known}
+    near = difflib.get_close_matches(name.removeprefix(prefix), bare, n=1, cutoff=0.6)
+    return f"; did you mean {bare[near[0]]}?" if near else ""

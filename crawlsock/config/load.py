@@ -7,7 +7,6 @@ setting that is spelled wrong must not silently be the default.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,11 +106,13 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Loade
     `ConfigError` for anything that cannot be used.
     """
     given = {key: text for key, text in options.items() if text is not None}
-    known_options = [spec.key for spec in OPTIONS]
+    flags = {spec.key: spec.flag for spec in OPTIONS}
     for key in given:
-        if key not in known_options:
-            near = suggestion(key, known_options).replace("_", "-")
-            raise ConfigError(f"option --{key.replace('_', '-')}: there is no such option{near}")
+        if key not in flags:
+            flag = "--" + key.replace("_", "-")
+            raise ConfigError(
+                f"option {flag}: there is no such option{suggestion(flag, flags.values(), '--')}"
+            )
     variables = _variables(given.get("env_file"), environ)
     path = given.get("config") or (
         variables["CRAWLSOCK_CONFIG"].text if "CRAWLSOCK_CONFIG" in variables else None
@@ -223,9 +224,8 @@ def _from_variables(variables: Mapping[str, Entry]) -> Mapping[str, Entry]:
     for name, entry in variables.items():
         ours = name.startswith(PREFIX) and not name.startswith(_PRIVATE_PREFIX)
         if ours and name not in names and name not in OTHER_VARIABLES:
-            raise ConfigError(
-                f"{entry.place}: there is no such setting{suggestion(name, (*names, *OTHER_VARIABLES))}"
-            )
+            near = suggestion(name, (*names, *OTHER_VARIABLES), PREFIX)
+            raise ConfigError(f"{entry.place}: there is no such setting{near}")
     entries: dict[str, Entry] = {}
     for variable, key in names.items():
         # setdefault: our own name for a setting stands before its alias in `names`, and goes before it.
@@ -244,7 +244,7 @@ def _from_file(path: str | None) -> Mapping[str, Entry]:
     for name, entry in entries.items():
         if name not in known:
             raise ConfigError(
-                f"{entry.place}: there is no such setting{suggestion(re.sub('-', '_', name), known)}"
+                f"{entry.place}: there is no such setting{suggestion(name.replace('-', '_'), known)}"
             )
         declaration = DECLARATIONS.get(name)
         native = declaration.kind.native if declaration else (str,)
