@@ -22,6 +22,7 @@ from crawlsock.postgres.account import choose_account
 from crawlsock.postgres.binaries import Installation, find_installation
 from crawlsock.postgres.errors import (
     BinariesNotFound,
+    ClusterLost,
     ClusterVersionMismatch,
     StartFailed,
 )
@@ -99,6 +100,7 @@ class EmbeddedPostgres:
         """
         layout = self._existing_layout()
         if layout is None:
+            self._end_homeless()
             return True
         with exclusive(layout.lock_file, patience=2 * _START_PATIENCE):
             usage = self._usage or Usage(layout.users_file)
@@ -134,7 +136,19 @@ class EmbeddedPostgres:
         # Looking must not leave traces in a directory that was never ours.
         if not (self._home / "lock").is_file():
             return None
-        return make_layout(self._home, choose_account())
+        try:
+            return make_layout(self._home, choose_account())
+        except ClusterLost:
+            return None
+
+    def _end_homeless(self) -> None:
+        """End a server whose directory was removed while it ran: no file leads to it any more, we do."""
+        if self._process is not None and processes.is_alive(self._process):
+            processes.end_postmaster(self._process)
+        if self._usage is not None:
+            self._usage.release()
+        self._usage = self._process = None
+        self._reap()
 
     def _start(self, layout: Layout) -> Cluster:
         installation = self._installation(layout)
@@ -169,8 +183,8 @@ class EmbeddedPostgres:
                 raise
             raise ClusterVersionMismatch(
                 f"the cluster in {layout.cluster} was made by PostgreSQL {major}, and there are no programs "
-                f"of that version: install PostgreSQL {major}, or move the cluster to a newer one with pg_upgrade, or name "
-                f"another data directory. ({error})"
+                f"of that version: install PostgreSQL {major}, or move the cluster to a newer one with "
+                f"pg_upgrade, or name another data directory. ({error})"
             ) from None
 
     def _clear_away_the_dead(self, layout: Layout) -> None:
