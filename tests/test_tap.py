@@ -7,8 +7,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
-from twisted.application.service import Application, IServiceMaker, ServiceMaker
+from twisted.application.service import Application, IServiceCollection, IServiceMaker, ServiceMaker
 from twisted.logger import ILogObserver, Logger, LogPublisher
 from twisted.plugin import getPlugins
 from twisted.python.components import Componentized
@@ -109,5 +110,5 @@ class LogTests(SynchronousTestCase):
         logs = make_logs(load({}, {}), {"nodaemon": True})
         application = Application("crawlsock")
         assert isinstance(application, Componentized)
-        _Root(logs).setServiceParent(application)
+        _Root(logs).setServiceParent(cast(IServiceCollection, application))
         self.assertIs(application.getComponent(ILogObserver), logs.observer)
