@@ -144,6 +144,8 @@ def main(
     )
 
     async def serve(reactor: Any) -> None:
+        # Only a running reactor handles signals, and whoever reads that it is ready may send one.
+        await task.deferLater(reactor, 0)
         sample = SampleGitLab(reactor, dataset, options)
         url = await sample.listen(listen)
         if port_file is not None:

@@ -82,8 +82,8 @@ class SampleResource(Resource):
 class SampleGitLab:
     """Serve one dataset as GitLab's REST API: ``url = await SampleGitLab(reactor, dataset).listen()``.
 
-    The server belongs to loopback: it knows no TLS, and its tokens follow from the seed. Its OAuth tokens begin
-    to age when it is made.
+    The server belongs to loopback: it knows no TLS, and its tokens follow from the seed. Its OAuth tokens
+    begin to age when it is made.
     """
 
     def __init__(self, reactor: Any, dataset: Dataset, options: Options | None = None) -> None:
