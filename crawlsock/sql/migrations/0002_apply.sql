@@ -1,0 +1,267 @@
+-- The group commit: crawlsock.apply(batch) carries out one batch of what crawlers and web applications said, in the order
+-- of a job's life, and answers with what became of each item. Set-based throughout: one statement for each kind of write.
+-- Every function here is idempotent, because a batch whose commit was cut off is sent again whole.
+-- Short names in the items: i index, j job, l lease, s session; the rest is named at each function.
+
+CREATE FUNCTION crawlsock.emit(groups jsonb) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO crawlsock.event (groups) SELECT groups WHERE jsonb_array_length(groups) > 0;
+$$;
+COMMENT ON FUNCTION crawlsock.emit IS 'Put event groups into the feed, in the transaction that made them true.';
+
+CREATE FUNCTION crawlsock.job_events(rows jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN rows IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_object(
+        'columns', '["kind","job_id","root_id","account","type","attempt","state","reason"]'::jsonb, 'rows', rows)) END;
+$$;
+
+CREATE FUNCTION crawlsock.merge_counts(before jsonb, after jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    -- {"type": {"processed": n, ...}}: numbers only grow, everything else takes the later value.
+    SELECT CASE
+        WHEN before IS NULL OR before = '{}' THEN coalesce(after, '{}')
+        WHEN after IS NULL OR after = '{}' OR after = before THEN before
+        ELSE before || (
+            SELECT jsonb_object_agg(kind, CASE WHEN before -> kind IS NULL THEN counts ELSE (before -> kind) || (
+                SELECT coalesce(jsonb_object_agg(field, CASE
+                    WHEN jsonb_typeof(value) = 'number' AND jsonb_typeof(before -> kind -> field) = 'number'
+                         AND field NOT IN ('total', 'page')
+                    THEN greatest(value::numeric, (before -> kind -> field)::numeric)::text::jsonb ELSE value END), '{}')
+                FROM jsonb_each(counts) AS c(field, value)) END)
+            FROM jsonb_each(after) AS e(kind, counts))
+        END;
+$$;
+COMMENT ON FUNCTION crawlsock.merge_counts IS 'Progress never goes back within an attempt; a total may be corrected both ways.';
+
+CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    -- Indices of the items whose lease is not (or no longer) the job's, asked after the statement that acted on them.
+    -- Not refused are repetitions: an item whose verb (v) ended this very assignment before; and, while nobody else
+    -- has had the job, a start or a recorded report of an assignment that its crawler ended itself.
+    SELECT coalesce(jsonb_agg(item.i), '[]')
+    FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, v text, n bigint)
+    WHERE NOT EXISTS (
+            SELECT FROM crawlsock.job_queue q
+            WHERE item.v IS NULL AND q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
+              AND (q.finished_at IS NULL OR verb = 'start'))
+      AND NOT EXISTS (
+            SELECT FROM crawlsock.job_assignment a JOIN crawlsock.job_queue q ON q.job_id = a.job_id
+            WHERE a.job_id = item.j AND a.lease::text = item.l AND a.session_id = item.s AND CASE
+                WHEN item.v IS NOT NULL THEN a.outcome = item.v
+                WHEN a.outcome IN ('completed', 'failed', 'cancelled', 'released') AND q.attempt = a.attempt THEN
+                    verb = 'start' OR (verb = 'progress' AND EXISTS (
+                        SELECT FROM crawlsock.job_progress p
+                        WHERE p.job_id = a.job_id AND p.attempt = a.attempt AND p.seq >= item.n))
+                ELSE false END);
+$$;
+
+CREATE FUNCTION crawlsock.apply_start(items jsonb, OUT refused jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    hits int;
+BEGIN
+    WITH hit AS (
+        UPDATE crawlsock.job_queue q SET state = 'running', started_at = now()
+        FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid)
+        WHERE q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s AND q.state = 'assigned'
+        RETURNING q.job_id, q.root_id, q.account, q.type, q.attempt)
+    SELECT count(*), crawlsock.job_events(jsonb_agg(jsonb_build_array(
+        'job_started', job_id, root_id, account, type, attempt, 'running')))
+    INTO hits, events FROM hit;
+    IF hits < jsonb_array_length(items) THEN
+        refused := crawlsock.refused_leases(items, 'start');
+    END IF;
+END $$;
+
+CREATE FUNCTION crawlsock.apply_progress(items jsonb, OUT refused jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+-- n seq, g stage, e entities, m message, r resume state, pc percent (0..100), rt rate (1/s), tl time left (s)
+DECLARE
+    reached jsonb;
+BEGIN
+    WITH item AS (
+        SELECT x.*, q.attempt, q.root_id, q.account, q.type
+        FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid, n bigint, g text, e jsonb, m text, r jsonb,
+                                            pc float8, rt float8, tl float8)
+        JOIN crawlsock.job_queue q ON q.job_id = x.j
+        WHERE q.lease::text = x.l AND q.session_id = x.s AND q.state IN ('assigned', 'running')
+        FOR SHARE OF q),
+    hit AS (
+        INSERT INTO crawlsock.job_progress AS p
+            (job_id, attempt, seq, stage, entities, percent, rate, time_left, message, resume_state)
+        SELECT j, attempt, n, g, coalesce(e, '{}'), pc, rt, tl, m, r FROM item
+        ON CONFLICT (job_id) DO UPDATE SET
+            attempt = excluded.attempt, seq = excluded.seq, stage = excluded.stage, rate = excluded.rate,
+            time_left = excluded.time_left, updated_at = now(),
+            entities = CASE WHEN p.attempt = excluded.attempt
+                            THEN crawlsock.merge_counts(p.entities, excluded.entities) ELSE excluded.entities END,
+            percent = CASE WHEN p.attempt = excluded.attempt
+                           THEN greatest(p.percent, excluded.percent) ELSE excluded.percent END,
+            message = coalesce(excluded.message, CASE WHEN p.attempt = excluded.attempt THEN p.message END),
+            resume_state = coalesce(excluded.resume_state, p.resume_state)
+        WHERE p.attempt < excluded.attempt OR p.seq < excluded.seq
+        RETURNING p.job_id, p.stage, p.entities, p.percent, p.rate, p.time_left, p.message, p.seq),
+    milestone AS (
+        INSERT INTO crawlsock.job_milestone (job_id, percent)
+        SELECT hit.job_id, mark FROM hit, unnest('{25,50,75,90,100}'::smallint[]) AS mark WHERE hit.percent >= mark
+        ON CONFLICT DO NOTHING
+        RETURNING job_id, percent)
+    SELECT jsonb_agg(jsonb_build_array('job_progress', hit.job_id, item.root_id, item.account, item.type, item.attempt,
+                                       hit.seq, hit.stage, hit.entities, hit.percent, hit.rate, hit.time_left, hit.message)),
+           (SELECT jsonb_agg(jsonb_build_array('milestone', milestone.job_id, item.root_id, item.account, milestone.percent)
+                             ORDER BY milestone.percent)
+            FROM milestone JOIN item ON item.j = milestone.job_id)
+    INTO events, reached
+    FROM hit JOIN item ON item.j = hit.job_id;
+    events := CASE WHEN events IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
+        '["kind","job_id","root_id","account","type","attempt","seq","stage","entities","percent","rate","time_left","message"]'::jsonb,
+        'rows', events)) END
+        || CASE WHEN reached IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
+        '["kind","job_id","root_id","account","percent"]'::jsonb, 'rows', reached)) END;
+    refused := crawlsock.refused_leases(items, 'progress');
+END $$;
+
+CREATE FUNCTION crawlsock.apply_area(items jsonb, OUT refused jsonb) LANGUAGE plpgsql AS $$
+-- a: [{kind, entity_id, path, name, parent_path, visibility, host}]
+BEGIN
+    INSERT INTO crawlsock.area AS known (account, host, kind, entity_id, path, name, parent_path, visibility, seen_by)
+    SELECT DISTINCT ON (q.account, coalesce(area.host, job.host, ''), area.kind, area.entity_id)
+           q.account, coalesce(area.host, job.host, ''), area.kind, area.entity_id, area.path, area.name,
+           area.parent_path, area.visibility, q.job_id
+    FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, a jsonb)
+    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
+         AND q.state IN ('assigned', 'running')
+    JOIN crawlsock.job job ON job.job_id = item.j
+    CROSS JOIN LATERAL jsonb_to_recordset(item.a) AS area(kind text, entity_id text, path text, name text,
+                                                          parent_path text, visibility text, host text)
+    ON CONFLICT (account, host, kind, entity_id) DO UPDATE SET
+        path = excluded.path, name = coalesce(excluded.name, known.name), visibility = coalesce(excluded.visibility, known.visibility),
+        parent_path = coalesce(excluded.parent_path, known.parent_path), seen_by = excluded.seen_by, last_seen = now();
+    refused := crawlsock.refused_leases(items);
+END $$;
+
+CREATE FUNCTION crawlsock.apply_heartbeat(items jsonb, OUT refused jsonb) LANGUAGE plpgsql AS $$
+-- s session, b the beat's data
+BEGIN
+    WITH hit AS (
+        UPDATE crawlsock.crawler_session c
+        SET heartbeat_at = now(), deadline = now() + make_interval(secs => c.lease_length), beat = item.b
+        FROM (SELECT DISTINCT ON (x.s) x.s, x.b FROM jsonb_to_recordset(items) AS x(i int, s uuid, b jsonb)
+              ORDER BY x.s, x.i DESC) AS item
+        WHERE c.session_id = item.s AND c.ended_at IS NULL
+        RETURNING c.session_id)
+    SELECT coalesce(jsonb_agg(item.i), '[]') INTO refused
+    FROM jsonb_to_recordset(items) AS item(i int, s uuid)
+    WHERE item.s NOT IN (SELECT session_id FROM hit);
+END $$;
+
+CREATE FUNCTION crawlsock.apply_assign(items jsonb, batch_no bigint, repeated boolean,
+                                       OUT assigned jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+-- s session, n slots, b labels, t job types (null: any). Highest priority first, then the longest due.
+DECLARE
+    demand record;
+    rows jsonb;
+    paused text[] := (SELECT array_agg(job_type) FROM crawlsock.queue WHERE queue.paused);
+BEGIN
+    events := '[]';
+    assigned := '[]';
+    FOR demand IN
+        SELECT x.* FROM jsonb_to_recordset(items) AS x(i int, s uuid, n int, b text[], t text[])
+        JOIN crawlsock.crawler_session c ON c.session_id = x.s AND c.ended_at IS NULL ORDER BY x.i
+    LOOP
+        IF paused IS NULL OR NOT '*' = ANY (paused) THEN
+            WITH next AS (
+                SELECT q.job_id FROM crawlsock.job_queue q
+                WHERE q.state = 'queued' AND q.run_at <= now()
+                  AND (demand.t IS NULL OR q.type = ANY (demand.t))
+                  AND (q.labels IS NULL OR q.labels <@ demand.b)
+                  AND (paused IS NULL OR NOT q.type = ANY (paused))
+                ORDER BY q.priority DESC, q.run_at, q.job_id
+                LIMIT greatest(0, demand.n - CASE WHEN repeated THEN (
+                    SELECT count(*)::int FROM crawlsock.job_queue mine
+                    WHERE mine.session_id = demand.s AND mine.batch = batch_no) ELSE 0 END)
+                FOR UPDATE SKIP LOCKED),
+            taken AS (
+                UPDATE crawlsock.job_queue q
+                SET state = 'assigned', attempt = q.attempt + 1, lease = gen_random_uuid(), session_id = demand.s,
+                    batch = batch_no, assigned_at = now(), started_at = NULL
+                FROM next WHERE q.job_id = next.job_id
+                RETURNING q.job_id, q.attempt, q.lease, q.root_id, q.account, q.type),
+            noted AS (
+                INSERT INTO crawlsock.job_assignment (job_id, attempt, lease, session_id)
+                SELECT job_id, attempt, lease, demand.s FROM taken)
+            SELECT jsonb_agg(jsonb_build_array('job_assigned', job_id, root_id, account, type, attempt, 'assigned'))
+            INTO rows FROM taken;
+            events := events || crawlsock.job_events(rows);
+        END IF;
+        SELECT assigned || coalesce(jsonb_agg(crawlsock.assignment(q) ORDER BY q.priority DESC, q.run_at, q.job_id), '[]')
+        INTO assigned
+        FROM crawlsock.job_queue q
+        WHERE q.session_id = demand.s AND q.batch = batch_no AND q.state = 'assigned';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION crawlsock.assignment(q crawlsock.job_queue) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'session_id', q.session_id, 'job_id', q.job_id, 'lease', q.lease, 'attempt', q.attempt, 'type', q.type,
+        'account', q.account, 'host', job.host, 'entity_id', job.entity_id, 'namespace_path', job.namespace_path,
+        'name', job.name, 'priority', q.priority, 'root_id', q.root_id, 'parent_id', job.parent_id,
+        'no_progress_limit', job.no_progress_limit, 'credential_generation', nullif(known.generation, 0)))
+        || CASE WHEN job.payload IS NULL THEN '{}' ELSE jsonb_build_object('payload', job.payload) END
+        || CASE WHEN p.resume_state IS NULL THEN '{}' ELSE jsonb_build_object('resume_state', p.resume_state) END
+    FROM crawlsock.job job
+    JOIN crawlsock.account known ON known.account = job.account
+    LEFT JOIN crawlsock.job_progress p ON p.job_id = job.job_id
+    WHERE job.job_id = q.job_id;
+$$;
+
+CREATE FUNCTION crawlsock.apply(batch jsonb) RETURNS jsonb LANGUAGE plpgsql
+-- A batch is small beside the tables, also when statistics do not know it yet: always by index, always the same plan.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+-- {"no": batch number, "repeated": bool, "notify": bool, kind: [items], ...} -> {kind: what the phase answers, ...}
+DECLARE
+    answer jsonb := '{}';
+    groups jsonb := '[]';
+    part record;
+BEGIN
+    IF batch ? 'heartbeat' THEN
+        SELECT * INTO part FROM crawlsock.apply_heartbeat(batch -> 'heartbeat');
+        answer := answer || jsonb_build_object('heartbeat', part.refused);
+    END IF;
+    IF batch ? 'submit' THEN
+        SELECT * INTO part FROM crawlsock.apply_submit(batch -> 'submit');
+        answer := answer || jsonb_build_object('submit', part.statuses);
+        groups := groups || part.events;
+    END IF;
+    IF batch ? 'start' THEN
+        SELECT * INTO part FROM crawlsock.apply_start(batch -> 'start');
+        answer := answer || jsonb_build_object('start', part.refused);
+        groups := groups || part.events;
+    END IF;
+    IF batch ? 'progress' THEN
+        SELECT * INTO part FROM crawlsock.apply_progress(batch -> 'progress');
+        answer := answer || jsonb_build_object('progress', part.refused);
+        groups := groups || part.events;
+    END IF;
+    IF batch ? 'area' THEN
+        answer := answer || jsonb_build_object('area', crawlsock.apply_area(batch -> 'area'));
+    END IF;
+    IF batch ? 'discover' THEN
+        SELECT * INTO part FROM crawlsock.apply_discover(batch -> 'discover');
+        answer := answer || jsonb_build_object('discover', part.answers);
+        groups := groups || part.events;
+    END IF;
+    IF batch ? 'end' THEN
+        SELECT * INTO part FROM crawlsock.apply_end(batch -> 'end');
+        answer := answer || jsonb_build_object('end', jsonb_build_object('refused', part.refused, 'states', part.states));
+        groups := groups || part.events;
+    END IF;
+    IF batch ? 'assign' THEN
+        SELECT * INTO part FROM crawlsock.apply_assign(batch -> 'assign', (batch ->> 'no')::bigint,
+                                                       coalesce((batch ->> 'repeated')::boolean, false));
+        answer := answer || jsonb_build_object('assign', part.assigned);
+        groups := groups || part.events;
+    END IF;
+    PERFORM crawlsock.emit(groups);
+    IF (batch ->> 'notify')::boolean AND jsonb_array_length(groups) > 0 THEN
+        PERFORM pg_notify('crawlsock', batch ->> 'from');
+    END IF;
+    RETURN answer;
+END $$;
+COMMENT ON FUNCTION crawlsock.apply IS 'Carry out one group of writes: heartbeats, submissions, starts, progress, discoveries, ends, then assignments.';

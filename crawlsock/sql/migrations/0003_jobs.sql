@@ -1,0 +1,222 @@
+-- How jobs come into being and how assignments end.
+
+CREATE FUNCTION crawlsock.ready_state(wanted text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN state = 'refused' THEN 'waiting_credential' ELSE 'queued' END
+    FROM crawlsock.account WHERE account = wanted;
+$$;
+COMMENT ON FUNCTION crawlsock.ready_state IS 'Where a job of this account waits: in the queue, or for a credential.';
+
+CREATE FUNCTION crawlsock.create_jobs(items jsonb, OUT statuses jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+-- An item is a job: i, j (its id, chosen before it came here), type, account, host, entity_id, namespace_path, name,
+-- priority, run_at, max_attempts, backoff_base, backoff_cap, labels, job_key, payload, no_progress_limit, estimated_size;
+-- parent and root when it was discovered, and then its job_key is its discovery key.
+-- statuses: [[i, 'created' | 'duplicate' | 'unknown_account' | 'id_taken', job_id], ...]
+BEGIN
+    WITH item AS (
+        SELECT DISTINCT ON (x.j) x.*, coalesce(x.root, x.j) AS top, coalesce(x.host, known.host) AS at_host
+        FROM jsonb_to_recordset(items) AS x(
+            i int, j uuid, parent uuid, root uuid, type text, account text, host text, entity_id text, namespace_path text,
+            name text, priority smallint, run_at timestamptz, max_attempts int, backoff_base float8, backoff_cap float8,
+            labels text[], job_key text, payload jsonb, no_progress_limit float8, estimated_size bigint)
+        JOIN crawlsock.account known ON known.account = x.account
+        WHERE NOT EXISTS (SELECT FROM crawlsock.job WHERE job.job_id = x.j)
+          AND NOT (x.root IS NOT NULL AND EXISTS (
+              SELECT FROM crawlsock.job WHERE job.root_id = x.root AND job.discovery_key = x.job_key))
+        ORDER BY x.j, x.i),
+    keyed AS (
+        INSERT INTO crawlsock.job_key (account, job_key, job_id)
+        SELECT account, job_key, j FROM item WHERE job_key IS NOT NULL ORDER BY account, job_key
+        ON CONFLICT DO NOTHING
+        RETURNING job_id),
+    winner AS (
+        SELECT * FROM item WHERE job_key IS NULL OR j IN (SELECT job_id FROM keyed)),
+    made AS (
+        INSERT INTO crawlsock.job (job_id, root_id, parent_id, account, type, host, entity_id, namespace_path, name, job_key,
+                                   payload, estimated_size, max_attempts, backoff_base, backoff_cap, no_progress_limit)
+        SELECT j, top, parent, account, type, at_host, entity_id, namespace_path, name, job_key, payload, estimated_size,
+               coalesce(max_attempts, 5), coalesce(backoff_base, 5), coalesce(backoff_cap, 3600), no_progress_limit
+        FROM winner),
+    queued AS (
+        INSERT INTO crawlsock.job_queue (job_id, state, priority, run_at, root_id, account, type, labels, keyed)
+        SELECT j, crawlsock.ready_state(account), coalesce(priority, 0), coalesce(run_at, now()), top, account, type,
+               nullif(labels, '{}'), job_key IS NOT NULL
+        FROM winner ORDER BY i
+        RETURNING job_id, root_id, account, type, state)
+    SELECT crawlsock.job_events(jsonb_agg(jsonb_build_array('job_created', job_id, root_id, account, type, 0, state)))
+    INTO events FROM queued;
+
+    SELECT jsonb_agg(CASE
+            WHEN job.job_id IS NOT NULL AND job.account = item.account THEN jsonb_build_array(item.i, 'created', item.j)
+            WHEN job.job_id IS NOT NULL THEN jsonb_build_array(item.i, 'id_taken', NULL)
+            WHEN known.account IS NULL THEN jsonb_build_array(item.i, 'unknown_account', NULL)
+            ELSE jsonb_build_array(item.i, 'duplicate', coalesce(
+                (SELECT first.job_id FROM crawlsock.job first WHERE first.root_id = item.root AND first.discovery_key = item.job_key),
+                (SELECT k.job_id FROM crawlsock.job_key k WHERE k.account = item.account AND k.job_key = item.job_key)))
+        END ORDER BY item.i)
+    INTO statuses
+    FROM jsonb_to_recordset(items) AS item(i int, j uuid, root uuid, account text, job_key text)
+    LEFT JOIN crawlsock.job job ON job.job_id = item.j
+    LEFT JOIN crawlsock.account known ON known.account = item.account;
+END $$;
+COMMENT ON FUNCTION crawlsock.create_jobs IS 'Create the jobs that do not exist yet; a job id decides, then the key.';
+
+CREATE FUNCTION crawlsock.apply_submit(items jsonb, OUT statuses jsonb, OUT events jsonb) LANGUAGE sql AS $$
+    SELECT * FROM crawlsock.create_jobs(items);
+$$;
+
+CREATE FUNCTION crawlsock.apply_discover(items jsonb, OUT answers jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+-- One item a message: i, j, l, s of the parent, c: its children as create_jobs takes them, less account, parent and root.
+-- answers: {"refused": [i], "cancelled": [i], "statuses": {i: [[child index, status, job id], ...]}}
+DECLARE
+    children jsonb;
+BEGIN
+    SELECT jsonb_agg(child || jsonb_build_object(
+               'i', item.i * 10000 + n - 1, 'account', q.account, 'parent', q.job_id, 'root', q.root_id,
+               'host', coalesce(child ->> 'host', job.host),
+               'labels', coalesce(child -> 'labels', to_jsonb(q.labels)),
+               'max_attempts', coalesce((child ->> 'max_attempts')::int, job.max_attempts),
+               'backoff_base', job.backoff_base, 'backoff_cap', job.backoff_cap,
+               'no_progress_limit', job.no_progress_limit,
+               'priority', coalesce((child ->> 'priority')::int, q.priority),
+               'job_key', (child ->> 'type') || ':' || coalesce(child ->> 'host', job.host, '') || ':' || (child ->> 'entity_id')))
+    INTO children
+    FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, c jsonb)
+    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
+         AND q.state IN ('assigned', 'running') AND NOT q.cancel_requested
+    JOIN crawlsock.job job ON job.job_id = q.job_id
+    CROSS JOIN LATERAL jsonb_array_elements(item.c) WITH ORDINALITY AS list(child, n);
+
+    SELECT * INTO answers, events FROM crawlsock.create_jobs(coalesce(children, '[]'));
+    answers := jsonb_build_object(
+        'refused', crawlsock.refused_leases(items),
+        'cancelled', (SELECT coalesce(jsonb_agg(item.i), '[]')
+                      FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid)
+                      JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.cancel_requested),
+        'statuses', (SELECT coalesce(jsonb_object_agg(message, statuses), '{}') FROM (
+                        SELECT (status ->> 0)::int / 10000 AS message,
+                               jsonb_agg(jsonb_build_array((status ->> 0)::int % 10000, status -> 1, status -> 2)) AS statuses
+                        FROM jsonb_array_elements(answers) AS status GROUP BY 1) AS by_message));
+END $$;
+
+CREATE FUNCTION crawlsock.apply_end(items jsonb, OUT refused jsonb, OUT states jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+-- v how it ended: completed, failed, cancelled, released by the crawler; lost, stuck, credential by the server.
+-- e entities, r resume state, f files, y summary, d reason; of a failure et type, m message, rec recoverable,
+-- ra retry after (s), rq request, st stack, cx context; p how many losses make a job poison.
+-- states: [[i, new state], ...] of those that acted now.
+DECLARE
+    hits int;
+BEGIN
+    WITH verdict AS (
+        SELECT item.*, q.attempt, q.started_at AS began, CASE
+                WHEN item.v IN ('completed', 'cancelled') THEN item.v
+                WHEN q.cancel_requested THEN 'cancelled'
+                WHEN item.v = 'failed' AND (NOT item.rec OR q.failures + 1 >= job.max_attempts) THEN 'failed'
+                WHEN item.v IN ('lost', 'stuck') AND q.losses + 1 >= item.p THEN 'failed'
+                WHEN q.pause_requested THEN 'paused'
+                ELSE crawlsock.ready_state(q.account)
+            END AS next_state,
+            CASE WHEN item.v = 'failed' THEN coalesce(item.ra,
+                random() * least(job.backoff_cap, job.backoff_base * 2 ^ least(q.failures, 60))) ELSE 0 END AS delay
+        FROM (SELECT DISTINCT ON (x.j) x.* FROM jsonb_to_recordset(items) AS x(
+                i int, j uuid, l text, s uuid, v text, e jsonb, r jsonb, f jsonb, y jsonb, d text, et text, m text, rec boolean,
+                ra float8, rq jsonb, st text, cx jsonb, p int)
+              JOIN crawlsock.job_queue mine ON mine.job_id = x.j AND mine.lease::text = x.l ORDER BY x.j, x.i) AS item
+        JOIN crawlsock.job_queue q ON q.job_id = item.j
+        LEFT JOIN crawlsock.job job ON job.job_id = item.j AND item.v = 'failed'
+        WHERE q.lease::text = item.l AND q.session_id = item.s AND q.state IN ('assigned', 'running')
+        FOR UPDATE OF q),
+    hit AS (
+        UPDATE crawlsock.job_queue q SET
+            state = v.next_state,
+            failures = q.failures + (v.v = 'failed')::int,
+            releases = q.releases + (v.v = 'released')::int,
+            losses = q.losses + (v.v IN ('lost', 'stuck'))::int,
+            run_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.run_at
+                          WHEN v.v = 'failed' THEN now() + make_interval(secs => v.delay) ELSE q.run_at END,
+            finished_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN now() END,
+            lease = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.lease END,
+            session_id = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.session_id END,
+            started_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.started_at END,
+            assigned_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.assigned_at END,
+            cancel_requested = false, pause_requested = false,
+            reason = CASE WHEN v.next_state = 'failed' AND v.v <> 'failed' THEN 'poison'
+                          WHEN v.v = 'failed' THEN v.et ELSE coalesce(v.d, q.reason) END
+        FROM verdict v WHERE q.job_id = v.j
+        RETURNING v.i, v.v, v.next_state, v.began, q.job_id, q.root_id, q.account, q.type, q.attempt, q.keyed, q.finished_at, q.reason),
+    closed AS (
+        UPDATE crawlsock.job_assignment a SET started_at = hit.began, ended_at = now(), outcome = hit.v,
+               detail = CASE WHEN hit.v = 'completed' THEN NULL ELSE hit.reason END
+        FROM hit WHERE a.job_id = hit.job_id AND a.attempt = hit.attempt),
+    freed AS (
+        DELETE FROM crawlsock.job_key k USING hit WHERE hit.keyed AND hit.finished_at IS NOT NULL AND k.job_id = hit.job_id),
+    result AS (
+        INSERT INTO crawlsock.job_result AS kept (job_id, files, summary)
+        SELECT j, f, y FROM verdict WHERE v = 'completed' AND (f IS NOT NULL OR y IS NOT NULL)
+        ON CONFLICT (job_id) DO UPDATE SET files = excluded.files, summary = excluded.summary),
+    error AS (
+        INSERT INTO crawlsock.job_error (job_id, attempt, error_type, message, recoverable, request, stack, context)
+        SELECT j, attempt, et, m, rec, rq, st, cx FROM verdict WHERE v = 'failed'
+        ON CONFLICT DO NOTHING),
+    last AS (
+        INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent, resume_state)
+        SELECT v.j, v.attempt, 0, CASE v.next_state WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'fetching' END,
+               coalesce(v.e, '{}'), CASE WHEN v.next_state = 'completed' THEN 100 END, v.r
+        FROM verdict v LEFT JOIN crawlsock.job_progress known ON known.job_id = v.j
+        WHERE known.job_id IS NOT NULL OR v.e IS NOT NULL OR v.r IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET
+            attempt = excluded.attempt,
+            seq = CASE WHEN p.attempt = excluded.attempt THEN p.seq ELSE 0 END,
+            stage = CASE WHEN excluded.stage = 'fetching' THEN p.stage ELSE excluded.stage END,
+            entities = CASE WHEN p.attempt = excluded.attempt THEN crawlsock.merge_counts(p.entities, excluded.entities)
+                            WHEN excluded.entities = '{}' THEN p.entities ELSE excluded.entities END,
+            percent = coalesce(excluded.percent, p.percent), rate = NULL, time_left = NULL, updated_at = now(),
+            resume_state = CASE WHEN excluded.stage = 'completed' THEN NULL ELSE coalesce(excluded.resume_state, p.resume_state) END
+        RETURNING p.job_id, p.percent),
+    milestone AS (
+        INSERT INTO crawlsock.job_milestone (job_id, percent)
+        SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark WHERE last.percent >= mark
+        ON CONFLICT DO NOTHING)
+    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.job_events(jsonb_agg(jsonb_build_array(
+        CASE WHEN next_state = 'failed' THEN 'job_failed' WHEN next_state = 'cancelled' THEN 'job_cancelled'
+             WHEN v = 'completed' THEN 'job_completed' WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
+             WHEN v = 'credential' THEN 'job_waiting_credential' ELSE 'job_lost' END,
+        job_id, root_id, account, type, attempt, next_state, CASE WHEN v = 'completed' THEN NULL ELSE reason END)))
+    INTO hits, states, events FROM hit;
+    states := coalesce(states, '[]');
+    IF hits < jsonb_array_length(items) THEN
+        refused := crawlsock.refused_leases(items);
+    END IF;
+END $$;
+COMMENT ON FUNCTION crawlsock.apply_end IS 'End assignments: by the crawler that holds them, or by the server when the crawler is gone.';
+
+CREATE FUNCTION crawlsock.submit(
+    type text, account text DEFAULT 'default', host text DEFAULT NULL, entity_id text DEFAULT NULL,
+    namespace_path text DEFAULT NULL, name text DEFAULT NULL, priority integer DEFAULT 0,
+    run_at timestamptz DEFAULT NULL, max_attempts integer DEFAULT 5, labels text[] DEFAULT NULL,
+    job_key text DEFAULT NULL, payload jsonb DEFAULT NULL, job_id uuid DEFAULT NULL,
+    backoff_base double precision DEFAULT 5, backoff_cap double precision DEFAULT 3600,
+    no_progress_limit double precision DEFAULT NULL, estimated_size bigint DEFAULT NULL)
+RETURNS TABLE (status text, id uuid) LANGUAGE plpgsql AS $$
+DECLARE
+    made record;
+BEGIN
+    SELECT * INTO made FROM crawlsock.create_jobs(jsonb_build_array(jsonb_build_object(
+        'i', 0, 'j', coalesce(submit.job_id, gen_random_uuid()), 'type', submit.type, 'account', submit.account,
+        'host', submit.host, 'entity_id', submit.entity_id, 'namespace_path', submit.namespace_path, 'name', submit.name,
+        'priority', submit.priority, 'run_at', submit.run_at, 'max_attempts', submit.max_attempts, 'labels', to_jsonb(submit.labels),
+        'job_key', submit.job_key, 'payload', submit.payload, 'backoff_base', submit.backoff_base, 'backoff_cap', submit.backoff_cap,
+        'no_progress_limit', submit.no_progress_limit, 'estimated_size', submit.estimated_size)));
+    status := made.statuses -> 0 ->> 1;
+    id := (made.statuses -> 0 ->> 2)::uuid;
+    IF status = 'unknown_account' THEN
+        RAISE EXCEPTION 'crawlsock.submit: there is no account %', quote_literal(submit.account)
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Store its credential first (credential_put, or crawlsock account put), or use account ''default''.';
+    ELSIF status = 'id_taken' THEN
+        RAISE EXCEPTION 'crawlsock.submit: job id % belongs to another account', submit.job_id
+            USING ERRCODE = 'unique_violation', HINT = 'Leave job_id out, or choose a fresh UUID.';
+    END IF;
+    PERFORM crawlsock.emit(made.events);
+    PERFORM pg_notify('crawlsock', 'sql');
+    RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION crawlsock.submit IS 'Submit one job inside the caller''s own transaction: rolled back means never seen. Returns created or duplicate, and the job''s id.';

@@ -1,0 +1,282 @@
+"""Read jobs, progress and the feed.
+
+The law of this module: nothing here changes a row. Aggregates are summed by the database and mean what
+`crawlsock.progress` says.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+
+from crawlsock.jobs import State
+from crawlsock.progress import Aggregate, Snapshot, TypeSums, job_view
+from crawlsock.store.pool import Row
+from crawlsock.store.postgres.accounts import Accounts
+from crawlsock.store.postgres.base import deferred, is_uuid, loads, unknown_job
+from crawlsock.store.values import (
+    EventPage,
+    Include,
+    JobFilter,
+    JobPage,
+    JobView,
+    ProgressView,
+    Pruned,
+    Scope,
+    rfc3339,
+)
+from crawlsock.wire.errors import ErrorCode, Refusal
+
+_SCOPES: Final = {
+    "tree": "j.job_id IN (SELECT job_id FROM branch)",
+    "account": "j.account = %(account)s",
+    "all": "true",
+}
+
+
+def _progress(job_id: str, state: str, row: Row, attempt: int) -> ProgressView | None:
+    reported_by, stage, seq, entities, percent, rate, time_left, message, updated_at = row
+    if reported_by is None:
+        return None
+    snapshot = Snapshot(state, stage, loads(entities), percent, rate, updated_at)
+    return job_view(job_id, snapshot, seq=seq, message=message, time_left=time_left)
+
+
+def _job(row: Row) -> JobView:
+    return JobView(
+        job_id=row[0],
+        type=row[1],
+        state=row[2],
+        account=row[3],
+        priority=row[4],
+        attempt=row[5],
+        failures=row[6],
+        max_attempts=row[7],
+        releases=row[8],
+        losses=row[9],
+        root_id=row[10],
+        created_at=row[11],
+        run_at=row[12],
+        host=row[13],
+        entity_id=row[14],
+        namespace_path=row[15],
+        name=row[16],
+        parent_id=row[17],
+        job_key=row[18],
+        labels=tuple(row[19] or ()),
+        assigned_at=row[20],
+        started_at=row[21],
+        finished_at=row[22],
+        reason=row[23],
+        crawler_id=row[24],
+        cancel_requested=row[25],
+        pause_requested=row[26],
+        payload=loads(row[27]) or None,
+        estimated_size=row[28],
+        files=loads(row[29]) or None,
+        summary=None if row[30] is None else loads(row[30]),
+        progress=_progress(row[0], row[2], row[31:], row[5]),
+    )
+
+
+def _cursor(text: str) -> tuple[datetime, str]:
+    """Read a cursor that `_next_cursor` wrote."""
+    try:
+        moment, _, job_id = urlsafe_b64decode(text.encode()).decode().partition(" ")
+        if not is_uuid(job_id):
+            raise ValueError(job_id)
+        return datetime.fromisoformat(moment), job_id
+    except ValueError:
+        raise Refusal(
+            ErrorCode.INVALID_MESSAGE,
+            "the cursor is none that was given out: leave it out to start anew",
+            "/data/cursor",
+        ) from None
+
+
+def _next_cursor(job: JobView) -> str:
+    return urlsafe_b64encode(f"{job.created_at.isoformat()} {job.job_id}".encode()).decode()
+
+
+def _position(text: str) -> tuple[str, int]:
+    xid, _, number = text.partition(".")
+    if not (
+        xid.isdecimal()
+        and number.isdecimal()
+        and len(xid) <= 20
+        and len(number) <= 18
+        and xid.isascii()
+        and number.isascii()
+    ):
+        raise Refusal(
+            ErrorCode.INVALID_MESSAGE,
+            "the position is none that was given out: leave it out to start now",
+            "/data/position",
+        )
+    return xid, int(number)
+
+
+def _events(groups: str, at: datetime) -> list[dict[str, Any]]:
+    """Unfold the groups of one commit; absent values are left out."""
+    moment = rfc3339(at)
+    return [
+        {"at": moment, **{name: value for name, value in zip(group["columns"], row) if value is not None}}
+        for group in loads(groups)
+        for row in group["rows"]
+    ]
+
+
+class Reads(Accounts):
+    """The part of the store that answers questions."""
+
+    @deferred
+    async def job(self, job_id: str, include: frozenset[Include] = frozenset()) -> JobView:
+        rows = await self.read("job", {"job_id": job_id}) if is_uuid(job_id) else []
+        if not rows:
+            raise unknown_job(job_id)
+        more: dict[str, Any] = {}
+        for name in include:
+            more[name] = _INCLUDED[name](await self.read(f"job_{name}", {"job_id": job_id}))
+        return attrs.evolve(_job(rows[0]), **more)
+
+    @deferred
+    async def jobs(self, filter: JobFilter) -> JobPage:
+        conditions = ["true"]
+        parameters: dict[str, Any] = {"limit": filter.limit + 1}
+
+        def where(condition: str, **values: Any) -> None:
+            conditions.append(condition)
+            parameters.update(values)
+
+        if filter.states:
+            where("q.state = ANY (%(states)s)", states=sorted(filter.states))
+        if filter.account is not None:
+            where("j.account = %(account)s", account=filter.account)
+        if filter.accounts is not None:
+            where("j.account = ANY (%(accounts)s)", accounts=sorted(filter.accounts))
+        if filter.type is not None:
+            where("j.type = %(type)s", type=filter.type)
+        for name in ("root_id", "parent_id"):
+            value = getattr(filter, name)
+            if value is not None:
+                if not is_uuid(value):
+                    return JobPage([])
+                where(f"j.{name} = %({name})s", **{name: value})
+        if filter.search:
+            where(
+                "position(lower(%(search)s) IN lower(concat_ws(' ', j.name, j.namespace_path, j.entity_id))) > 0",
+                search=filter.search,
+            )
+        if filter.cursor is not None:
+            at, job_id = _cursor(filter.cursor)
+            where("(j.created_at, j.job_id) < (%(at)s, %(after)s)", at=at, after=job_id)
+        rows = await self.read("jobs", parameters, conditions=" AND ".join(conditions))
+        jobs = [_job(row) for row in rows[: filter.limit]]
+        return JobPage(jobs, _next_cursor(jobs[-1]) if len(rows) > filter.limit else None)
+
+    @deferred
+    async def job_counts(self) -> dict[str, int]:
+        counts = {state.value: 0 for state in State}
+        counts.update((row[0], row[1]) for row in await self.read("job_counts"))
+        return counts
+
+    @deferred
+    async def live_jobs(self) -> int:
+        """Return how many jobs are not finished: what a limit of the queue is about."""
+        return int((await self.read("live_jobs"))[0][0])
+
+    @deferred
+    async def progress_of(
+        self, scope: Scope, job_id: str | None = None, account: str | None = None
+    ) -> ProgressView:
+        if scope in ("job", "tree"):
+            view = await self.job(job_id or "", frozenset({"milestones"}))
+            if scope == "job":
+                return job_view(
+                    view.job_id,
+                    Snapshot(view.state) if view.progress is None else _snapshot(view.state, view.progress),
+                    seq=view.progress and view.progress.seq,
+                    message=view.progress and view.progress.message,
+                    time_left=view.progress and view.progress.time_left,
+                    milestones=view.milestones,
+                )
+        if scope == "account":
+            await self.credential(account or "")
+        rows = await self.read(
+            "progress_of_jobs", {"job_id": job_id, "account": account}, scope=_SCOPES[scope]
+        )
+        jobs, entities, share, discovering, vague, rate, updated_at, elapsed = rows[0]
+        sums = Aggregate(
+            jobs=dict(loads(jobs) or {}),
+            entities={kind: TypeSums(*counts) for kind, counts in dict(loads(entities) or {}).items()},
+            live_share=share,
+            discovering=discovering,
+            vague=vague,
+            rate=rate,
+            updated_at=updated_at,
+        )
+        return sums.view(scope, job_id=job_id, account=account, elapsed=elapsed)
+
+    # -- feed ----------------------------------------------------------------------------------------------------
+
+    @deferred
+    async def events_after(self, position: str | None, limit: int) -> EventPage:
+        xid, number = ("0", 0) if position is None else _position(position)
+        asked = {"xid": xid, "id": number, "limit": limit}
+        # First the rows, then the horizon: what is pruned between the two shows as a gap, never as nothing.
+        rows = await self.read("events_after", asked)
+        horizon = (await self.read("feed_horizon", asked))[0]
+        gap = position is not None and horizon[2]
+        events = [event for row in rows for event in _events(row[3], row[2])]
+        if rows:
+            xid, number = rows[-1][0], rows[-1][1]
+        elif horizon[2]:
+            xid, number = horizon[0], horizon[1]
+        return EventPage(events, f"{xid}.{number}", gap)
+
+    @deferred
+    async def event_head(self) -> str:
+        rows = await self.read("event_head") or await self.read("feed_horizon", {"xid": "0", "id": 0})
+        return f"{rows[0][0]}.{rows[0][1]}"
+
+    @deferred
+    async def prune(self, before_events: datetime, before_jobs: datetime) -> Pruned:
+        events, jobs = (
+            await self.function("prune(%s::timestamptz, %s::timestamptz)", before_events, before_jobs)
+        )[0]
+        return Pruned(events, jobs)
+
+
+def _snapshot(state: str, progress: ProgressView) -> Snapshot:
+    return Snapshot(
+        state, progress.stage, progress.entities, progress.percent, progress.rate, progress.updated_at
+    )
+
+
+def _record(names: str, row: Row, **readers: Any) -> dict[str, Any]:
+    pairs = zip(names.split(), row)
+    return {
+        name: readers[name](value) if name in readers else value for name, value in pairs if value is not None
+    }
+
+
+_INCLUDED: Final = {
+    "errors": lambda rows: [
+        _record(
+            "error_type message recoverable attempt at request stack context",
+            row,
+            request=loads,
+            context=loads,
+        )
+        for row in rows
+    ],
+    "assignments": lambda rows: [
+        _record("attempt session_id crawler_id assigned_at started_at ended_at outcome detail", row)
+        for row in rows
+    ],
+    "milestones": lambda rows: [_record("percent at", row) for row in rows],
+    "children": lambda rows: {row[0]: row[1] for row in rows},
+}
