@@ -34,7 +34,13 @@ PATIENCE: Final = 600.0
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('crawlsock.schema_migration', 0))"
-_EXISTS: Final = f"SELECT to_regclass('{SCHEMA}.schema_migration') IS NOT NULL"
+# Asked of the catalog's rows, not of to_regclass or to_regnamespace: these answer from a session's cache,
+# which within a transaction does not learn what another one committed while this one waited for the lock.
+_EXISTS: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    f" WHERE n.nspname = '{SCHEMA}' AND c.relname = 'schema_migration')"
+)
+_SCHEMA_EXISTS: Final = f"SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}')"
 _APPLIED: Final = f"SELECT version, name, sha256 FROM {SCHEMA}.schema_migration ORDER BY version"
 _RECORD: Final = (
     f"INSERT INTO {SCHEMA}.schema_migration (version, name, sha256, app_version) VALUES (%s, %s, %s, %s)"
@@ -209,7 +215,7 @@ class Migrator:
     async def _prepare(self, transaction: Transaction) -> None:
         # Asked for first: an owner of the schema who may not create schemas must not be refused for IF NOT
         # EXISTS.
-        there = await transaction.call("SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,))
+        there = await transaction.call(_SCHEMA_EXISTS)
         if not there[0][0]:
             await transaction.call(f"CREATE SCHEMA {SCHEMA}")
         await transaction.call(_MEMORY)

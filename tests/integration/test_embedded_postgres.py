@@ -230,7 +230,7 @@ class Sharing(EmbeddedCase):
         self.assertEqual({starter.returncode for starter in starters}, {0})
 
     def test_foreign_pid(self) -> None:
-        """A pid file left by a crash, whose number now belongs to somebody else, stops nobody from starting."""
+        """A pid file left by a crash, whose number is somebody else's now, stops nobody from starting."""
         embedded = self.embedded()
         cluster = embedded.start()
         pid_file = cluster.data_dir / "cluster" / "postmaster.pid"
