@@ -63,12 +63,8 @@ def _write_port(path: Path, url: str) -> None:
 @click.command(context_settings={"show_default": True})
 @click.option("--seed", type=int, default=1, help="What all data and faults follow from.")
 @click.option("--projects", type=click.IntRange(min=0), default=60, help="Number of projects.")
-@click.option(
-    "--items", type=click.IntRange(min=0), default=20_000, help="Number of items of all kinds together."
-)
-@click.option(
-    "--hostile-names", is_flag=True, help="Put markup and control characters into some names and titles."
-)
+@click.option("--items", type=click.IntRange(min=0), default=20_000, help="Number of items of all kinds together.")
+@click.option("--hostile-names", is_flag=True, help="Put markup and control characters into some names and titles.")
 @click.option("--external-url", default=DEFAULT_EXTERNAL_URL, help="What web_url of every item begins with.")
 @click.option("--listen", default=LOOPBACK, help="Endpoint string to listen on.")
 @click.option(
@@ -76,9 +72,7 @@ def _write_port(path: Path, url: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write the port to when ready.",
 )
-@click.option(
-    "--latency", type=click.FloatRange(min=0), default=0.0, help="Milliseconds that each answer waits."
-)
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Milliseconds that each answer waits.")
 @click.option("--token-seconds", type=float, help="Seconds an OAuth access token lasts.")
 @click.option("--token-requests", type=int, help="Requests an OAuth access token lasts for.")
 @click.option(
@@ -97,18 +91,15 @@ def _write_port(path: Path, url: str) -> None:
 @click.option("--fault-500", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered 500.")
 @click.option("--fault-502", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered 502.")
 @click.option("--slow", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered late.")
-@click.option(
-    "--slow-by", type=click.FloatRange(min=0), default=1000.0, help="Milliseconds by which these are late."
-)
-@click.option(
-    "--retry-after", type=click.IntRange(min=0), default=1, help="Seconds in Retry-After of an injected 429."
-)
+@click.option("--slow-by", type=click.FloatRange(min=0), default=1000.0, help="Milliseconds by which these are late.")
+@click.option("--retry-after", type=click.IntRange(min=0), default=1, help="Seconds in Retry-After of an injected 429.")
 @click.option(
     "--refuse",
     multiple=True,
     type=_RefusalType(),
     help="Resource of one project or group to refuse; repeatable.",
 )
+@click.option("--link-origin", help="What Link headers begin with instead of the host that the client named.")
 @click.option(
     "--watch-stdin",
     is_flag=True,
@@ -132,6 +123,7 @@ def main(
         rate_limit=given["rate_limit"],
         rate_period=given["rate_period"],
         latency=given["latency"] / 1000,
+        link_origin=given["link_origin"],
         faults=Faults(
             too_many_requests=given["fault_429"],
             server_error=given["fault_500"],

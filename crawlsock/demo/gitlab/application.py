@@ -168,7 +168,8 @@ class Application:
         answer = self._data(route, names, ask)
         if not isinstance(answer, Listing):
             return Reply(200, orjson.dumps(answer), {"Content-Type": JSON, **extra}, delay)
-        page = self._pager.page(answer, ask.query, f"{ask.origin}{ask.path}", anonymous=token is None)
+        url = f"{self.options.link_origin or ask.origin}{ask.path}"
+        page = self._pager.page(answer, ask.query, url, anonymous=token is None)
         self.statistics.items += len(page.positions)
         return Reply(200, self._cache.body(page), {"Content-Type": JSON, **extra, **page.headers}, delay)
 
@@ -201,9 +202,7 @@ def _address(ask: Ask) -> str:
 
 
 def _credentials(ask: Ask) -> Mapping[str, str | None]:
-    shown = (
-        ask.headers.get("private-token") or ask.query.get("private_token") or ask.query.get("access_token")
-    )
+    shown = ask.headers.get("private-token") or ask.query.get("private_token") or ask.query.get("access_token")
     return {"private-token": shown, "authorization": ask.headers.get("authorization")}
 
 
@@ -214,8 +213,6 @@ def _form(ask: Ask) -> dict[str, str]:
         except orjson.JSONDecodeError:
             found = None
         return (
-            {name: value for name, value in found.items() if isinstance(value, str)}
-            if isinstance(found, dict)
-            else {}
+            {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
         )
     return dict(parse_qsl(ask.body.decode("utf-8", "replace")))

@@ -139,8 +139,5 @@ def _closed(refused: Iterable[Refusal]) -> set[tuple[Kind, int]]:
     """Name everything that is out of reach, what hangs below a refused resource included."""
     found = {(refusal.kind, refusal.area) for refusal in refused}
     return found | {
-        (below, area)
-        for below, kind in PARENTS.items()
-        for refused_kind, area in found
-        if kind == refused_kind
+        (below, area) for below, kind in PARENTS.items() for refused_kind, area in found if kind == refused_kind
     }

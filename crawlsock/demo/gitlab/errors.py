@@ -38,12 +38,8 @@ def unauthorized() -> ApiError:
 
 def invalid_token(description: str) -> ApiError:
     """Refuse a token that GitLab gave out and that no longer works."""
-    challenge = (
-        f'Bearer realm="Protected by OAuth 2.0", error="invalid_token", error_description="{description}"'
-    )
-    return ApiError(
-        401, {"error": "invalid_token", "error_description": description}, {"WWW-Authenticate": challenge}
-    )
+    challenge = f'Bearer realm="Protected by OAuth 2.0", error="invalid_token", error_description="{description}"'
+    return ApiError(401, {"error": "invalid_token", "error_description": description}, {"WWW-Authenticate": challenge})
 
 
 def invalid_parameter(name: str, complaint: str) -> ApiError:

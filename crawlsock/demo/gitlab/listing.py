@@ -88,15 +88,11 @@ ORDERINGS: Mapping[Kind, Ordering] = MappingProxyType(
         Kind.MERGE_REQUESTS: Ordering("created_at", natural=_TIMED, fields=frozenset({"title"})),
         Kind.MERGE_REQUEST_NOTES: _PLAIN_TIMED,
         Kind.COMMITS: Ordering("default", natural=frozenset({"default"}), counted=False),
-        Kind.BRANCHES: Ordering(
-            "name", "asc", frozenset({"name", "updated"}), frozenset(), Keyset.PAGE_TOKEN
-        ),
+        Kind.BRANCHES: Ordering("name", "asc", frozenset({"name", "updated"}), frozenset(), Keyset.PAGE_TOKEN),
         Kind.TAGS: Ordering(
             "updated", "desc", frozenset({"name", "updated", "version"}), frozenset(), Keyset.PAGE_TOKEN
         ),
-        Kind.PIPELINES: Ordering(
-            natural=frozenset({"id", "updated_at"}), fields=frozenset({"status", "ref"})
-        ),
+        Kind.PIPELINES: Ordering(natural=frozenset({"id", "updated_at"}), fields=frozenset({"status", "ref"})),
         Kind.JOBS: Ordering(keyset=Keyset.CURSOR, keyset_orders=frozenset({("id", "desc")})),
         Kind.RELEASES: Ordering("released_at", natural=frozenset({"released_at", "created_at"})),
         Kind.MILESTONES: Ordering(),
@@ -110,9 +106,7 @@ ContentBuilder = Callable[[World, int, int], JsonObject]
 BUILDERS: Mapping[Kind, ContentBuilder] = MappingProxyType(
     {
         Kind.ISSUES: planning.issue,
-        Kind.ISSUE_NOTES: lambda world, project, index: planning.note(
-            world, Kind.ISSUE_NOTES, project, index
-        ),
+        Kind.ISSUE_NOTES: lambda world, project, index: planning.note(world, Kind.ISSUE_NOTES, project, index),
         Kind.MERGE_REQUESTS: planning.merge_request,
         Kind.MERGE_REQUEST_NOTES: lambda world, project, index: planning.note(
             world, Kind.MERGE_REQUEST_NOTES, project, index
@@ -183,9 +177,7 @@ def users(world: World, numbers: Sequence[int]) -> Listing:
 
 def groups(world: World, numbers: Sequence[int], *, keyset: bool = False) -> Listing:
     """List these groups, given in rising order."""
-    return _numbered(
-        (Kind.GROUPS, _span(numbers)), Kind.GROUPS, numbers, partial(people.group, world), keyset=keyset
-    )
+    return _numbered((Kind.GROUPS, _span(numbers)), Kind.GROUPS, numbers, partial(people.group, world), keyset=keyset)
 
 
 def projects(world: World, numbers: Sequence[int], *, keyset: bool = True) -> Listing:

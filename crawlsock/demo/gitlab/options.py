@@ -41,26 +41,32 @@ class Faults:
 
 @frozen(kw_only=True)
 class Options:
-    """How a sample GitLab behaves.
-
-    ``personal_tokens``: personal access tokens that work for ever; None makes one from the seed.
-    ``oauth_grants``: how many pairs of access and refresh token exist from the start. ``token_seconds``,
-    ``token_requests``: what an access token lasts for; None is without end. An expired token is refused until
-    it is refreshed, and a refresh makes a new pair and ends both tokens of the old one. ``client_id``,
-    ``client_secret``: what ``/oauth/token`` insists on when set. ``anonymous_access``: answer requests
-    without any token too, as for public items. ``rate_limit``: requests allowed for each token in
-    ``rate_period`` seconds; None is without limit and without headers. ``latency``: seconds that each answer
-    waits before it is sent.
-    """
+    """How a sample GitLab behaves; as it stands, well."""
 
     personal_tokens: tuple[str, ...] | None = None
+    """Personal access tokens, which work for ever; None makes one from the seed."""
     oauth_grants: int = field(default=1, validator=_COUNT)
+    """How many pairs of access and refresh token exist from the start."""
     token_seconds: float | None = None
+    """How long an access token lasts. A refresh makes a new pair and ends both tokens of the old one."""
     token_requests: int | None = None
+    """How many requests an access token lasts for."""
     client_id: str | None = None
+    """The OAuth client id that ``/oauth/token`` insists on."""
     client_secret: str | None = None
+    """The OAuth client secret that ``/oauth/token`` insists on."""
     anonymous_access: bool = False
-    rate_limit: int | None = None
+    """Answer requests without any token too, as for public items."""
+    rate_limit: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    """Requests allowed for each token in a period; None is without limit and without its headers."""
     rate_period: int = field(default=60, validator=validators.ge(1))
+    """The length of that period in seconds."""
     latency: float = field(default=0.0, validator=_SECONDS)
+    """Seconds that each answer waits before it is sent."""
+    link_origin: str | None = None
+    """What ``Link`` headers begin with, when that is not the host the client named.
+
+    So does a GitLab that was told a wrong external URL, or one that lures clients and their tokens elsewhere.
+    """
     faults: Faults = Faults()
+    """What is made to fail."""

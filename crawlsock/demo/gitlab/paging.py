@@ -151,11 +151,7 @@ def _offset_page(
     listing: Listing, positions: Sequence[int], order: tuple[str, str], per_page: int, query: Query, url: str
 ) -> Page:
     page = max(1, _whole(query, "page", 1))
-    if (
-        listing.keyset
-        and listing.ordering.keyset in (Keyset.ID, Keyset.CURSOR)
-        and page * per_page > FARTHEST_OFFSET
-    ):
+    if listing.keyset and listing.ordering.keyset in (Keyset.ID, Keyset.CURSOR) and page * per_page > FARTHEST_OFFSET:
         raise method_not_allowed(
             f"Offset pagination has a maximum allowed offset of {FARTHEST_OFFSET} for requests that return "
             f"objects of type {listing.kind.value[:-1].title()}. Remaining records can be retrieved using "
@@ -184,9 +180,7 @@ def _offset_page(
     return Page(listing, positions[start : start + per_page], order, headers)
 
 
-def _keyset_page(
-    listing: Listing, positions: Sequence[int], order: tuple[str, str], href: str | None
-) -> Page:
+def _keyset_page(listing: Listing, positions: Sequence[int], order: tuple[str, str], href: str | None) -> Page:
     return Page(listing, positions, order, {"Link": f'<{href}>; rel="next"'} if href else {})
 
 
@@ -203,11 +197,7 @@ def _id_page(
 def _cursor_page(
     listing: Listing, positions: Sequence[int], order: tuple[str, str], per_page: int, query: Query, url: str
 ) -> Page:
-    start = (
-        _behind(positions, _place(listing, _read_cursor(query["cursor"]), "cursor"))
-        if query.get("cursor")
-        else 0
-    )
+    start = _behind(positions, _place(listing, _read_cursor(query["cursor"]), "cursor")) if query.get("cursor") else 0
     chosen = positions[start : start + per_page]
     if start + per_page >= len(positions):
         return _keyset_page(listing, chosen, order, None)
@@ -221,11 +211,7 @@ def _cursor_page(
 def _token_page(
     listing: Listing, positions: Sequence[int], order: tuple[str, str], per_page: int, query: Query, url: str
 ) -> Page:
-    start = (
-        _behind(positions, _place(listing, query["page_token"], "page_token"))
-        if query.get("page_token")
-        else 0
-    )
+    start = _behind(positions, _place(listing, query["page_token"], "page_token")) if query.get("page_token") else 0
     chosen = positions[start : start + per_page]
     if len(chosen) < per_page:
         return _keyset_page(listing, chosen, order, None)

@@ -62,9 +62,7 @@ def group(world: World, number: int) -> JsonObject:
     full_path = world.namespace_path(number)
     parent = world.layout.parents[number - 1]
     path = full_path.rpartition("/")[2]
-    names = [
-        world.text(part.title(), Kind.GROUPS, int(part.rpartition("-")[2])) for part in full_path.split("/")
-    ]
+    names = [world.text(part.title(), Kind.GROUPS, int(part.rpartition("-")[2])) for part in full_path.split("/")]
     return {
         "id": number,
         "web_url": f"{world.external_url}/groups/{full_path}",

@@ -114,9 +114,7 @@ def tag(world: World, project: int, index: int) -> JsonObject:
         "message": "",
         "target": target["id"],
         "commit": target,
-        "release": {"tag_name": name, "description": _description(world, project, index)}
-        if released
-        else None,
+        "release": {"tag_name": name, "description": _description(world, project, index)} if released else None,
         "protected": False,
         "created_at": None,
     }
@@ -142,9 +140,7 @@ def release(world: World, project: int, index: int) -> JsonObject:
         "tag_path": f"/{world.project_path(project)}/-/tags/{name}",
         "assets": {
             "count": 1,
-            "sources": [
-                {"format": "zip", "url": f"{url}/-/archive/{name}/{world.project_slug(project)}-{name}.zip"}
-            ],
+            "sources": [{"format": "zip", "url": f"{url}/-/archive/{name}/{world.project_slug(project)}-{name}.zip"}],
             "links": [],
         },
         "evidences": [],

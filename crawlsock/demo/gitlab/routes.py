@@ -103,15 +103,11 @@ def _users(world: World, _: int, __: Sequence[str], query: Query) -> Answer:
     if "username" in query:
         found = lookup.username(world, query["username"])
         return listing.users(world, [found] if found else [])
-    return listing.users(
-        world, _containing(range(1, world.layout.users + 1), query, world.user_name, world.username)
-    )
+    return listing.users(world, _containing(range(1, world.layout.users + 1), query, world.user_name, world.username))
 
 
 def _user_projects(world: World, user: int, _: Sequence[str], query: Query) -> Answer:
-    return listing.projects(
-        world, _containing(world.layout.projects_of.get(-user, ()), query, world.project_slug)
-    )
+    return listing.projects(world, _containing(world.layout.projects_of.get(-user, ()), query, world.project_slug))
 
 
 def _groups(world: World, _: int, __: Sequence[str], query: Query) -> Answer:
@@ -123,15 +119,11 @@ def _groups(world: World, _: int, __: Sequence[str], query: Query) -> Answer:
 
 
 def _subgroups(world: World, group: int, _: Sequence[str], query: Query) -> Answer:
-    return listing.groups(
-        world, _containing(world.layout.children.get(group, ()), query, world.namespace_path)
-    )
+    return listing.groups(world, _containing(world.layout.children.get(group, ()), query, world.namespace_path))
 
 
 def _descendants(world: World, group: int, _: Sequence[str], query: Query) -> Answer:
-    return listing.groups(
-        world, _containing(sorted(world.layout.subtree(group)[1:]), query, world.namespace_path)
-    )
+    return listing.groups(world, _containing(sorted(world.layout.subtree(group)[1:]), query, world.namespace_path))
 
 
 def _group_projects(world: World, group: int, _: Sequence[str], query: Query) -> Answer:
@@ -142,9 +134,7 @@ def _group_projects(world: World, group: int, _: Sequence[str], query: Query) ->
 
 
 def _projects(world: World, _: int, __: Sequence[str], query: Query) -> Answer:
-    return listing.projects(
-        world, _containing(range(1, world.layout.projects + 1), query, world.project_slug)
-    )
+    return listing.projects(world, _containing(range(1, world.layout.projects + 1), query, world.project_slug))
 
 
 def _members(world: World, area: int, _: Sequence[str], __: Query, *, of_project: bool) -> Answer:
@@ -271,9 +261,7 @@ ROUTES: tuple[Route, ...] = (
         )
         for one, answer in (("", _below), ("/:note_id", _one_below))
     ),
-    Route(
-        "/projects/:id/pipelines/:pipeline_id/jobs", Kind.JOBS, Area.PROJECT, partial(_below, kind=Kind.JOBS)
-    ),
+    Route("/projects/:id/pipelines/:pipeline_id/jobs", Kind.JOBS, Area.PROJECT, partial(_below, kind=Kind.JOBS)),
 )
 """Every endpoint of the sample, below ``/api/v4``."""
 

@@ -127,8 +127,7 @@ class SampleGitLab:
             "seed": self.dataset.seed,
             "personal_tokens": list(self.tokens.personal_tokens),
             "oauth": [
-                {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
-                for pair in self.tokens.pairs
+                {"access_token": pair.access_token, "refresh_token": pair.refresh_token} for pair in self.tokens.pairs
             ],
             "counts": expected,
             "items_expected": sum(expected.values()),

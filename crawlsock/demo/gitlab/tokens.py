@@ -47,9 +47,7 @@ class _Grant:
 
 def _oauth_error(status: int, error: str, description: str) -> ApiError:
     challenge = f'Bearer realm="Doorkeeper", error="{error}", error_description="{description}"'
-    return ApiError(
-        status, {"error": error, "error_description": description}, {"WWW-Authenticate": challenge}
-    )
+    return ApiError(status, {"error": error, "error_description": description}, {"WWW-Authenticate": challenge})
 
 
 @define

@@ -5,7 +5,7 @@ Law: small pure functions of the layout that more than one kind of item needs. N
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crawlsock.demo.gitlab.chance import draw, pick
 from crawlsock.demo.gitlab.kinds import CONTENT, JsonObject, Kind
@@ -31,6 +31,7 @@ class World:
     layout: Layout
     external_url: str
     hostile_names: bool
+    _people: dict[int, JsonObject] = field(factory=dict, init=False, repr=False)
 
     def bits(self, kind: Kind, *coordinates: int) -> int:
         """Return the 64 bits from which one item's random looks are taken."""
@@ -42,9 +43,7 @@ class World:
 
     def ref(self, plain: str, kind: Kind, *coordinates: int) -> str:
         """Return the name of a branch or tag, made hostile now and then where that was asked for."""
-        return (
-            spoil_ref(plain, self.layout.seed, _ORDINALS[kind], *coordinates) if self.hostile_names else plain
-        )
+        return spoil_ref(plain, self.layout.seed, _ORDINALS[kind], *coordinates) if self.hostile_names else plain
 
     def identifier(self, kind: Kind, project: int, index: int) -> int:
         """Return the id of a project's ``index``-th item of a kind, which is never also its iid."""
@@ -83,9 +82,7 @@ class World:
 
     def founded(self, area: int) -> int:
         """Return when a project or group was made, in Unix seconds; later ones have greater ids."""
-        return BIRTH + area * min(
-            _SETTLING, 20_000_000 // (1 + max(self.layout.projects, self.layout.groups))
-        )
+        return BIRTH + area * min(_SETTLING, 20_000_000 // (1 + max(self.layout.projects, self.layout.groups)))
 
     def moments(self, project: int, index: int, count: int, bits: int) -> tuple[int, int]:
         """Return when an item was made and last changed; both rise strictly with the index, as ids do."""
@@ -95,9 +92,15 @@ class World:
         return created, created + (bits >> 32) % max(1, step)
 
     def person(self, user: int) -> JsonObject:
-        """Return the short form of a user that stands in authors, assignees and reviewers."""
+        """Return the short form of a user that stands in authors, assignees and reviewers.
+
+        It is in nearly every item and there are few users, so it is made once; nobody may change it.
+        """
+        found = self._people.get(user)
+        if found is not None:
+            return found
         username = self.username(user)
-        return {
+        found = self._people[user] = {
             "id": user,
             "username": username,
             "public_email": None,
@@ -107,6 +110,7 @@ class World:
             "avatar_url": None,
             "web_url": f"{self.external_url}/{username}",
         }
+        return found
 
     def someone(self, bits: int) -> JsonObject:
         """Return the short form of the user that these bits select."""

@@ -22,9 +22,7 @@ def application(dataset: Dataset | None = None, options: Options | None = None) 
     return Application.new(dataset or Dataset.generate(1, 3, 300), options or Options(), NOW)
 
 
-def ask(
-    app: Application, target: str, *, method: str = "GET", token: str | None = "", now: float = NOW
-) -> Reply:
+def ask(app: Application, target: str, *, method: str = "GET", token: str | None = "", now: float = NOW) -> Reply:
     """Ask for a path and query below the API; with the personal token unless told otherwise."""
     split = urlsplit(target)
     shown = app.tokens.personal_tokens[0] if token == "" else token

@@ -53,9 +53,7 @@ class RouteTests(TestCase):
     def test_other_names(self) -> None:
         """Projects and groups go by their full path, labels by name, commits by abbreviation or reference."""
         project = get(self.app, f"/projects/{PROJECT}")
-        self.assertEqual(
-            get(self.app, f"/projects/{quote(project['path_with_namespace'], safe='')}"), project
-        )
+        self.assertEqual(get(self.app, f"/projects/{quote(project['path_with_namespace'], safe='')}"), project)
         for group in _listed(self.app, "/groups"):
             self.assertEqual(get(self.app, f"/groups/{quote(group['full_path'], safe='')}"), group)
         label = _listed(self.app, f"/projects/{PROJECT}/labels")[0]
@@ -74,14 +72,11 @@ class RouteTests(TestCase):
             name = "id" if above == "pipelines" else "iid"
             parents = _listed(self.app, f"/projects/{PROJECT}/{above}")
             found = {
-                one[name]: _listed(self.app, f"/projects/{PROJECT}/{above}/{one[name]}/{below}")
-                for one in parents
+                one[name]: _listed(self.app, f"/projects/{PROJECT}/{above}/{one[name]}/{below}") for one in parents
             }
             everything = [item["id"] for items in found.values() for item in items]
             self.assertEqual(len(set(everything)), LAYOUT.count(kind, PROJECT))
-        issue = next(
-            one for one in _listed(self.app, f"/projects/{PROJECT}/issues") if one["user_notes_count"]
-        )
+        issue = next(one for one in _listed(self.app, f"/projects/{PROJECT}/issues") if one["user_notes_count"])
         note = _listed(self.app, f"/projects/{PROJECT}/issues/{issue['iid']}/notes")[0]
         self.assertEqual(get(self.app, f"/projects/{PROJECT}/issues/{issue['iid']}/notes/{note['id']}"), note)
         other = issue["iid"] % LAYOUT.count(Kind.ISSUES, PROJECT) + 1
@@ -130,9 +125,7 @@ class RouteTests(TestCase):
     def test_commits_of_a_reference(self) -> None:
         """A branch's commits end at its head, and those of the default branch are all."""
         for branch in _listed(self.app, f"/projects/{PROJECT}/repository/branches"):
-            commits = _listed(
-                self.app, f"/projects/{PROJECT}/repository/commits?ref_name={quote(branch['name'])}"
-            )
+            commits = _listed(self.app, f"/projects/{PROJECT}/repository/commits?ref_name={quote(branch['name'])}")
             self.assertEqual(commits[0]["id"], branch["commit"]["id"])
             self.assertEqual(commits[-1]["parent_ids"], [])
 

@@ -37,9 +37,7 @@ class MishapTests(TestCase):
             second.setdefault(address, []).append(backward.next(address))
         self.assertEqual(first, second)
         other = Mishaps(2, self.FAULTS)
-        self.assertNotEqual(
-            [first[address][0] for address in first], [other.next(address) for address in first]
-        )
+        self.assertNotEqual([first[address][0] for address in first], [other.next(address) for address in first])
 
     def test_never_for_ever(self) -> None:
         """Even when every request is to fail, an address is answered after three failures."""

@@ -138,9 +138,7 @@ class LikenessTests(TestCase):
 
         refused = Deferred.fromCoroutine(self.ask(sample, thrice, oauth=sample.oauth.access_token))
         await self.assertFailure(refused, GitlabAuthenticationError)
-        fresh = sample.tokens.refresh(
-            {"grant_type": "refresh_token", "refresh_token": sample.oauth.refresh_token}, 0
-        )
+        fresh = sample.tokens.refresh({"grant_type": "refresh_token", "refresh_token": sample.oauth.refresh_token}, 0)
         found = await self.ask(
             sample, lambda client: client.projects.list(get_all=False), oauth=str(fresh["access_token"])
         )

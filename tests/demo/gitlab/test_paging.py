@@ -88,9 +88,7 @@ class OffsetTests(TestCase):
 
     def test_commits_are_not_counted(self) -> None:
         """Lists of commits never say how many there are."""
-        self.assertNotIn(
-            "X-Total", ask(application(SMALL), f"/projects/{BIG_PROJECT}/repository/commits").headers
-        )
+        self.assertNotIn("X-Total", ask(application(SMALL), f"/projects/{BIG_PROJECT}/repository/commits").headers)
 
     def test_orders(self) -> None:
         """Lists come in GitLab's order by default, and in the order asked for."""
@@ -102,6 +100,11 @@ class OffsetTests(TestCase):
         self.assertEqual(names, sorted(names))
         groups = _names(list(pages(app, "/groups?per_page=2")), "name")
         self.assertEqual(groups, sorted(groups))
+
+    def test_links_elsewhere(self) -> None:
+        """A sample that was told another origin names that one in its links, whatever host was asked."""
+        reply = ask(application(SMALL, Options(link_origin="https://elsewhere.test")), "/projects?per_page=2")
+        self.assertTrue(reply.headers["Link"].startswith("<https://elsewhere.test/api/v4/projects?"))
 
     def test_secrets_stay_out_of_links(self) -> None:
         """A token in the query does not come back in the links."""
@@ -140,9 +143,7 @@ class KeysetTests(TestCase):
             whole = sorted(self._all(f"{target}?per_page=100", "id"))
             for order in orders:
                 for sort in ("asc", "desc"):
-                    found = self._all(
-                        f"{target}?pagination=keyset&order_by={order}&sort={sort}&per_page=3", "id"
-                    )
+                    found = self._all(f"{target}?pagination=keyset&order_by={order}&sort={sort}&per_page=3", "id")
                     self.assertEqual(sorted(found), whole, (order, sort))
                     if order == "id":
                         self.assertEqual(found, sorted(found, reverse=sort == "desc"))
@@ -155,9 +156,7 @@ class KeysetTests(TestCase):
         self.assertEqual(found, sorted(found, reverse=True))
         app = application(SMALL)
         pipeline = next(pages(app, f"/projects/{project}/pipelines"))[0]["id"]
-        self.assertIn(
-            "X-Total", ask(app, f"/projects/{project}/pipelines/{pipeline}/jobs?pagination=keyset").headers
-        )
+        self.assertIn("X-Total", ask(app, f"/projects/{project}/pipelines/{pipeline}/jobs?pagination=keyset").headers)
 
     def test_branches_and_tags(self) -> None:
         """Branches and tags go by the last one's name, hostile names included."""

@@ -172,9 +172,7 @@ class ListeningTests(TestCase):
         def twice() -> list[int]:
             found = []
             for _ in range(2):
-                connection.request(
-                    "GET", "/api/v4/projects", headers={"PRIVATE-TOKEN": sample.personal_token}
-                )
+                connection.request("GET", "/api/v4/projects", headers={"PRIVATE-TOKEN": sample.personal_token})
                 found.append(len(orjson.loads(connection.getresponse().read())))
             return found
 

@@ -71,9 +71,7 @@ class TokenTests(TestCase):
         book = self._book(token_seconds=60)
         old = book.pairs[0]
         fresh = self._refresh(book, old.refresh_token)
-        self.assertEqual(
-            (fresh["token_type"], fresh["expires_in"], fresh["created_at"]), ("Bearer", 60, 1000)
-        )
+        self.assertEqual((fresh["token_type"], fresh["expires_in"], fresh["created_at"]), ("Bearer", 60, 1000))
         book.admit(_bearer(str(fresh["access_token"])), 1000.0)
         self.assertEqual(self._refused(book, _bearer(old.access_token)).body["error"], "invalid_token")
         refusal = self.assertRaises(ApiError, self._refresh, book, old.refresh_token)
@@ -91,9 +89,7 @@ class TokenTests(TestCase):
         """A revoked pair neither works nor refreshes."""
         book = self._book()
         book.revoke(book.pairs[0])
-        self.assertEqual(
-            self._refused(book, _bearer(book.pairs[0].access_token)).body["error"], "invalid_token"
-        )
+        self.assertEqual(self._refused(book, _bearer(book.pairs[0].access_token)).body["error"], "invalid_token")
         self.assertRaises(ApiError, self._refresh, book, book.pairs[0].refresh_token)
 
     def test_bad_requests(self) -> None:
