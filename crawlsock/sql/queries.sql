@@ -106,13 +106,13 @@ SELECT count(*) FROM crawlsock.server WHERE server_id <> %(server_id)s AND seen_
 SELECT nullif(job_type, '*'), paused, reason, paused_by, paused_at FROM crawlsock.queue WHERE paused ORDER BY job_type;
 
 -- name: credential
-SELECT account, host, kind, state, generation, expires_at, reason, access_token, refresh_token, client_id, client_secret, token_url
+SELECT account, host, kind, state, generation, expires_at, reason, sealed
 FROM crawlsock.account WHERE account = %(account)s;
 
 -- name: expiring_credentials
-SELECT account, host, kind, state, generation, expires_at, reason, access_token, refresh_token, client_id, client_secret, token_url
+SELECT account, host, kind, state, generation, expires_at, reason, sealed
 FROM crawlsock.account
-WHERE state = 'valid' AND refresh_token IS NOT NULL AND expires_at < now() + make_interval(secs => %(within)s) ORDER BY expires_at;
+WHERE state = 'valid' AND kind = 'oauth' AND expires_at < now() + make_interval(secs => %(within)s) ORDER BY expires_at;
 
 -- name: accounts
 SELECT a.account, a.state, a.generation,

@@ -3,7 +3,7 @@
 The law of this module: it knows batches, not their meaning. What a kind of item says, and what its answer means, is
 told to it by its owner. It holds no timer: an idle writer commits at once, a busy one in large groups, because the next
 batch forms while this one is committed. A batch whose commit was cut off is sent again whole, which is why every item
-must be idempotent. A batch that the database refuses is halved until the one bad item stands alone: its neighbours never
+must be idempotent. A batch that the database refuses is halved until the one bad item stands alone: its neighbours do not
 pay for it.
 """
 
@@ -33,7 +33,7 @@ class Waiter(Protocol):
     """What an item in a batch is answered through."""
 
     def encode(self, index: int) -> Sequence[dict[str, Any]]:
-        """Return what it asks for as JSON objects; called when the batch closes, and again when it must be sent again."""
+        """Return what it asks for as JSON objects; called again when the batch must be sent again."""
 
     def answer(self, answer: Any) -> None:
         """Take what the database says of the item; ``answer`` is what `Answers` found for its index."""
@@ -173,34 +173,14 @@ class GroupCommit:
     async def _commit(self, batch: Batch) -> None:
         """Commit one batch, come what may; every waiter is answered when this returns."""
         started = self._clock.seconds()
-        give_up = started + self._patience
-        repeated = False
-        tries = 0
-        while True:
-            try:
-                answer = orjson.loads(await self._send(self._encode(batch, repeated)))
-            except Retryable as error:
-                tries += 1
-                if tries > REPETITIONS:
-                    return self._refuse(
-                        batch,
-                        Refusal(
-                            ErrorCode.UNAVAILABLE, f"the database is contended: {error}", retry_after=1.0
-                        ),
-                    )
-            except DatabaseAway as error:
-                repeated = repeated or isinstance(error, CommitUnknown)
-                if not await self._wait(give_up):
-                    return self._refuse(
-                        batch,
-                        Refusal(
-                            ErrorCode.UNAVAILABLE, f"the database is away: {error.reason}", retry_after=1.0
-                        ),
-                    )
-            except Refused as error:
-                return await self._isolate(batch, error)
-            else:
-                break
+        try:
+            answer = await self._transact(batch, give_up=started + self._patience)
+        except Refused as error:
+            await self._isolate(batch, error)
+            return
+        except Refusal as refusal:
+            self._refuse(batch, refusal)
+            return
         self.commits += 1
         self.committed_items += batch.count
         self.largest = max(self.largest, batch.count)
@@ -211,6 +191,23 @@ class GroupCommit:
             except Exception:
                 self._log.failure("Answering the items of a batch failed, kind={kind}", kind=kind)
         self._committed()
+
+    async def _transact(self, batch: Batch, *, give_up: float) -> dict[str, Any]:
+        """Send the batch until it is committed, or until it would take too long."""
+        repeated = False
+        tries = 0
+        while True:
+            try:
+                answer: dict[str, Any] = orjson.loads(await self._send(self._encode(batch, repeated)))
+                return answer
+            except Retryable as error:
+                tries += 1
+                if tries > REPETITIONS:
+                    raise _unavailable(f"the database is contended: {error}") from None
+            except DatabaseAway as error:
+                repeated = repeated or isinstance(error, CommitUnknown)
+                if not await self._wait(give_up):
+                    raise _unavailable(f"the database is away: {error.reason}") from None
 
     def _encode(self, batch: Batch, repeated: bool) -> str:
         message: dict[str, Any] = self._header()
@@ -232,9 +229,7 @@ class GroupCommit:
         def up(_: object) -> None:
             if not back.called:
                 timers.append(
-                    self._clock.callLater(
-                        min(0.05, left), lambda: None if back.called else back.callback(True)
-                    )
+                    self._clock.callLater(min(0.05, left), lambda: None if back.called else back.callback(True))
                 )
 
         self._when_up().addCallbacks(up, lambda failure: None if back.called else back.callback(False))
@@ -247,21 +242,16 @@ class GroupCommit:
     async def _isolate(self, batch: Batch, error: Refused) -> None:
         parts = batch.halves()
         if not parts:
-            self._log.error(
-                "The database refused an item: {error}, kind={kind}",
-                error=str(error),
-                kind=next(iter(batch.items), ""),
-            )
-            return self._refuse(
-                batch,
-                Refusal(
-                    ErrorCode.INTERNAL,
-                    "the database refused this request; the failure is in the server's log",
-                ),
-            )
+            kind = next(iter(batch.items))
+            self._log.error("The database refused an item: {error}, kind={kind}", error=str(error), kind=kind)
+            self._refuse(batch, Refusal(ErrorCode.INTERNAL, "the database refused this; the log says why"))
         for part in parts:
             await self._commit(part)
 
     def _refuse(self, batch: Batch, refusal: Refusal) -> None:
         for waiter in batch.waiters():
             waiter.refuse(refusal)
+
+
+def _unavailable(why: str) -> Refusal:
+    return Refusal(ErrorCode.UNAVAILABLE, why, retry_after=1.0)

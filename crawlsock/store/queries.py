@@ -1,6 +1,6 @@
 """Read the named queries of ``crawlsock/sql/queries.sql``.
 
-The law of this module: SQL that reads stands in that file, under a name; nothing is composed here but the file's own text.
+The law of this module: SQL that reads stands in that file, each query under a name; nothing is composed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def load_queries(text: str | None = None) -> Mapping[str, str]:
         text = (resources.files("crawlsock") / "sql" / "queries.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)
     found: dict[str, str] = {}
-    for name, body in zip(parts[1::2], parts[2::2]):
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
         if name in found:
             raise ValueError(f"two queries are named {name}")
         lines = [line for line in body.splitlines() if not line.startswith("--")]

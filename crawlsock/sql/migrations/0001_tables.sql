@@ -15,11 +15,7 @@ CREATE TABLE crawlsock.account (
     account          text PRIMARY KEY CHECK (account <> '' AND length(account) <= 128),
     host             text,
     kind             text CHECK (kind IN ('oauth', 'personal')),
-    access_token     bytea,
-    refresh_token    bytea,
-    client_id        text,
-    client_secret    bytea,
-    token_url        text,
+    sealed           bytea,
     generation       bigint NOT NULL DEFAULT 0,
     state            text NOT NULL DEFAULT 'none' CHECK (state IN ('none', 'valid', 'refused')),
     expires_at       timestamptz,
@@ -29,10 +25,10 @@ CREATE TABLE crawlsock.account (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     CHECK ((state = 'none') = (kind IS NULL)),
-    CHECK ((kind IS NULL) = (access_token IS NULL))
+    CHECK ((kind IS NULL) = (sealed IS NULL))
 );
 COMMENT ON TABLE crawlsock.account IS 'A user of the web application at one GitLab host, with the credential its jobs use.';
-COMMENT ON COLUMN crawlsock.account.access_token IS 'AES-GCM sealed by the service and bound to this row, as are refresh_token and client_secret. Never readable here.';
+COMMENT ON COLUMN crawlsock.account.sealed IS 'The credential, AES-GCM sealed by the service and bound to this row. Never readable here.';
 COMMENT ON COLUMN crawlsock.account.generation IS 'Rises with every new credential; a crawler names the generation that failed.';
 COMMENT ON COLUMN crawlsock.account.refreshing_until IS 'The one server that refreshes holds the account until then.';
 INSERT INTO crawlsock.account (account) VALUES ('default');

@@ -135,22 +135,20 @@ BEGIN
     PERFORM pg_notify('crawlsock', 'credential');
 END $$;
 
-CREATE FUNCTION crawlsock.put_credential(wanted text, at_host text, of_kind text, access bytea, refresh bytea, client text,
-                                         secret bytea, url text, expires timestamptz, who text) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.put_credential(wanted text, at_host text, of_kind text, box bytea, expires timestamptz, who text)
+RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     now_at bigint;
 BEGIN
     SELECT generation INTO now_at FROM crawlsock.account a
-    WHERE a.account = wanted AND a.access_token = access AND a.refresh_token IS NOT DISTINCT FROM refresh AND a.host = at_host;
+    WHERE a.account = wanted AND a.sealed = box AND a.host = at_host;
     IF now_at IS NOT NULL THEN
         RETURN now_at;
     END IF;
-    INSERT INTO crawlsock.account AS a (account, host, kind, access_token, refresh_token, client_id, client_secret, token_url,
-                                        generation, state, expires_at)
-    VALUES (wanted, at_host, of_kind, access, refresh, client, secret, url, 1, 'valid', expires)
+    INSERT INTO crawlsock.account AS a (account, host, kind, sealed, generation, state, expires_at)
+    VALUES (wanted, at_host, of_kind, box, 1, 'valid', expires)
     ON CONFLICT (account) DO UPDATE SET
-        host = at_host, kind = of_kind, access_token = access, refresh_token = refresh, client_id = client, client_secret = secret,
-        token_url = url, generation = a.generation + 1, state = 'valid', expires_at = expires, reason = NULL,
+        host = at_host, kind = of_kind, sealed = box, generation = a.generation + 1, state = 'valid', expires_at = expires, reason = NULL,
         refreshing_by = NULL, refreshing_until = NULL, updated_at = now()
     RETURNING generation INTO now_at;
     INSERT INTO crawlsock.audit (actor, action, target, detail)
@@ -178,14 +176,13 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION crawlsock.finish_refresh(wanted text, wanted_generation bigint, access bytea, refresh bytea, client text,
-                                         secret bytea, url text, expires timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.finish_refresh(wanted text, wanted_generation bigint, box bytea, expires timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
 DECLARE
     now_at bigint;
 BEGIN
     UPDATE crawlsock.account a SET
-        access_token = access, refresh_token = refresh, client_id = coalesce(client, a.client_id),
-        client_secret = coalesce(secret, a.client_secret), token_url = coalesce(url, a.token_url), expires_at = expires,
+        sealed = box, expires_at = expires,
         generation = a.generation + 1, state = 'valid', reason = NULL, refreshing_by = NULL, refreshing_until = NULL, updated_at = now()
     WHERE a.account = wanted AND a.generation = wanted_generation AND a.kind IS NOT NULL
     RETURNING a.generation INTO now_at;

@@ -45,10 +45,10 @@ class PostgresStore(Reads):
             clock,
             database,
             server_id=server_id,
+            server_name=server_name,
             tracker=tracker or ProgressTracker(),
             poison_limit=poison_limit,
         )
-        self.server_name = server_name
         database.listen("crawlsock", self._notified)
 
     @property

@@ -24,18 +24,15 @@ from crawlsock.store.values import (
 )
 from crawlsock.wire.errors import ErrorCode, Refusal
 
-_CREDENTIAL = "%s, %s, %s, %s::bytea, %s::bytea, %s, %s::bytea, %s, %s::timestamptz"
-
 
 def _credential(row: Row) -> CredentialRow:
-    access_token, refresh_token, client_id, client_secret, token_url = row[7:12]
     return CredentialRow(
         account=row[0],
         host=row[1],
         kind=row[2],
         state=row[3],
         generation=row[4],
-        sealed=SealedCredential(access_token, refresh_token, client_id, client_secret, token_url),
+        sealed=SealedCredential(row[7]),
         expires_at=row[5],
         reason=row[6],
     )
@@ -66,15 +63,11 @@ class Accounts(Sessions):
         actor: str,
     ) -> int:
         rows = await self.function(
-            f"put_credential({_CREDENTIAL}, %s)",
+            "put_credential(%s, %s, %s, %s::bytea, %s::timestamptz, %s)",
             account,
             host,
             kind,
-            sealed.access_token,
-            sealed.refresh_token,
-            sealed.client_id,
-            sealed.client_secret,
-            sealed.token_url,
+            sealed.blob,
             expires_at,
             actor,
         )
@@ -89,9 +82,7 @@ class Accounts(Sessions):
         return None if rows[0][2] is None else _credential(rows[0])
 
     @deferred
-    async def begin_refresh(
-        self, account: str, generation: int, server_id: str, ttl: float
-    ) -> RefreshTicket | None:
+    async def begin_refresh(self, account: str, generation: int, server_id: str, ttl: float) -> RefreshTicket | None:
         standing, until = (await self.function("begin_refresh", account, generation, server_id, ttl))[0]
         if standing == "unknown_account":
             raise _unknown(account)
@@ -112,14 +103,10 @@ class Accounts(Sessions):
         self, account: str, generation: int, sealed: SealedCredential, expires_at: datetime | None
     ) -> int:
         rows = await self.function(
-            "finish_refresh(%s, %s, %s::bytea, %s::bytea, %s, %s::bytea, %s, %s::timestamptz)",
+            "finish_refresh(%s, %s, %s::bytea, %s::timestamptz)",
             account,
             generation,
-            sealed.access_token,
-            sealed.refresh_token,
-            sealed.client_id,
-            sealed.client_secret,
-            sealed.token_url,
+            sealed.blob,
             expires_at,
         )
         if rows[0][0] is None:
@@ -143,9 +130,7 @@ class Accounts(Sessions):
 
     @deferred
     async def sessions_of_account(self, account: str) -> list[tuple[str, str, str]]:
-        return [
-            (row[0], row[1], row[2]) for row in await self.read("sessions_of_account", {"account": account})
-        ]
+        return [(row[0], row[1], row[2]) for row in await self.read("sessions_of_account", {"account": account})]
 
     @deferred
     async def pause_queue(self, job_type: str | None, paused: bool, reason: str | None, actor: str) -> None:
@@ -188,10 +173,7 @@ class Accounts(Sessions):
 
     @deferred
     async def revoke_token(self, token_id: str, actor: str) -> None:
-        known = (
-            is_uuid(token_id)
-            and (await self.write("revoke_token", {"token_id": token_id, "actor": actor}))[0][0]
-        )
+        known = is_uuid(token_id) and (await self.write("revoke_token", {"token_id": token_id, "actor": actor}))[0][0]
         if not known:
             raise Refusal(
                 ErrorCode.INVALID_MESSAGE,
@@ -201,9 +183,7 @@ class Accounts(Sessions):
 
     @deferred
     async def audit(self, actor: str, action: str, target: str | None, detail: dict[str, Any]) -> None:
-        await self.write(
-            "audit", {"actor": actor, "action": action, "target": target, "detail": dumps(detail)}
-        )
+        await self.write("audit", {"actor": actor, "action": action, "target": target, "detail": dumps(detail)})
 
     def _changed(self) -> None:
         self._committed()

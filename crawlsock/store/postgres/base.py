@@ -55,9 +55,7 @@ class Base:
         self.database = database
         self.queries = load_queries()
 
-    def read(
-        self, name: str, parameters: Mapping[str, Any] | None = None, **parts: str
-    ) -> Deferred[list[Row]]:
+    def read(self, name: str, parameters: Mapping[str, Any] | None = None, **parts: str) -> Deferred[list[Row]]:
         """Run a named query that changes nothing; `parts` fill its {placeholders} with SQL of the store's own."""
         return Deferred.fromCoroutine(self._call(self._text(name, parts), parameters, writes=False))
 
@@ -90,9 +88,7 @@ class Base:
             except DatabaseAway as error:
                 raise _away(error) from None
             except Refused as error:
-                self.log.error(
-                    "The database refused a statement: {error}", error=str(error), sql=sql.split("\n", 1)[0]
-                )
+                self.log.error("The database refused a statement: {error}", error=str(error), sql=sql.split("\n", 1)[0])
                 raise Refusal(
                     ErrorCode.INTERNAL,
                     "the database refused this request; the failure is in the server's log",
@@ -101,9 +97,7 @@ class Base:
 
 
 def _away(error: DatabaseAway) -> Refusal:
-    return Refusal(
-        ErrorCode.UNAVAILABLE, f"the database is away: {error.reason}", retry_after=error.retry_after
-    )
+    return Refusal(ErrorCode.UNAVAILABLE, f"the database is away: {error.reason}", retry_after=error.retry_after)
 
 
 def deferred(method: Callable[..., Awaitable[T]]) -> Callable[..., Deferred[T]]:

@@ -78,6 +78,7 @@ class Jobs(Base):
         database: Database,
         *,
         server_id: str,
+        server_name: str,
         tracker: ProgressTracker,
         poison_limit: int,
     ) -> None:
@@ -86,6 +87,7 @@ class Jobs(Base):
         self.server_id = server_id
         self.tracker = tracker
         self.poison_limit = poison_limit
+        self.server_name = server_name
         self.other_servers = 0
         self._writer = database.writer()
         self.group = GroupCommit(
@@ -104,9 +106,7 @@ class Jobs(Base):
         return {"notify": self.other_servers > 0, "from": self.server_id}
 
     def _send(self, batch: str) -> Deferred[str]:
-        return self._writer.call("SELECT crawlsock.apply(%s::jsonb)", (batch,)).addCallback(
-            lambda rows: rows[0][0]
-        )
+        return self._writer.call("SELECT crawlsock.apply(%s::jsonb)", (batch,)).addCallback(lambda rows: rows[0][0])
 
     def _committed(self) -> None:
         for observer in self.event_observers:
@@ -125,9 +125,7 @@ class Jobs(Base):
 
     # -- the web application -------------------------------------------------------------------------------------
 
-    def submit(
-        self, jobs: Sequence[NewJob], *, accounts: frozenset[str] | None
-    ) -> Deferred[list[ItemStatus]]:
+    def submit(self, jobs: Sequence[NewJob], *, accounts: frozenset[str] | None) -> Deferred[list[ItemStatus]]:
         items: dict[int, dict[str, Any]] = {}
         statuses: dict[int, ItemStatus] = {}
         for number, job in enumerate(jobs):
@@ -153,9 +151,7 @@ class Jobs(Base):
         statuses: dict[int, ItemStatus] = {}
         for number, job in enumerate(jobs):
             if job.entity_id is None:
-                error = ItemError(
-                    ErrorCode.INVALID_MESSAGE.value, "a discovered job needs an entity_id", "/entity_id"
-                )
+                error = ItemError(ErrorCode.INVALID_MESSAGE.value, "a discovered job needs an entity_id", "/entity_id")
                 statuses[number] = ItemStatus("invalid", None, error)
             else:
                 items[number] = _item(job, job.job_id or str(uuid_utils.uuid7()))

@@ -7,6 +7,7 @@ The law of this module: nothing here changes a row. Aggregates are summed by the
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -123,7 +124,7 @@ def _events(groups: str, at: datetime) -> list[dict[str, Any]]:
     """Unfold the groups of one commit; absent values are left out."""
     moment = rfc3339(at)
     return [
-        {"at": moment, **{name: value for name, value in zip(group["columns"], row) if value is not None}}
+        {"at": moment, **{name: value for name, value in zip(group["columns"], row, strict=False) if value is not None}}
         for group in loads(groups)
         for row in group["rows"]
     ]
@@ -189,25 +190,15 @@ class Reads(Accounts):
         return int((await self.read("live_jobs"))[0][0])
 
     @deferred
-    async def progress_of(
-        self, scope: Scope, job_id: str | None = None, account: str | None = None
-    ) -> ProgressView:
+    async def progress_of(self, scope: Scope, job_id: str | None = None, account: str | None = None) -> ProgressView:
         if scope in ("job", "tree"):
             view = await self.job(job_id or "", frozenset({"milestones"}))
             if scope == "job":
-                return job_view(
-                    view.job_id,
-                    Snapshot(view.state) if view.progress is None else _snapshot(view.state, view.progress),
-                    seq=view.progress and view.progress.seq,
-                    message=view.progress and view.progress.message,
-                    time_left=view.progress and view.progress.time_left,
-                    milestones=view.milestones,
-                )
+                progress = view.progress or job_view(view.job_id, Snapshot(view.state))
+                return attrs.evolve(progress, milestones=view.milestones)
         if scope == "account":
             await self.credential(account or "")
-        rows = await self.read(
-            "progress_of_jobs", {"job_id": job_id, "account": account}, scope=_SCOPES[scope]
-        )
+        rows = await self.read("progress_of_jobs", {"job_id": job_id, "account": account}, scope=_SCOPES[scope])
         jobs, entities, share, discovering, vague, rate, updated_at, elapsed = rows[0]
         sums = Aggregate(
             jobs=dict(loads(jobs) or {}),
@@ -244,26 +235,16 @@ class Reads(Accounts):
 
     @deferred
     async def prune(self, before_events: datetime, before_jobs: datetime) -> Pruned:
-        events, jobs = (
-            await self.function("prune(%s::timestamptz, %s::timestamptz)", before_events, before_jobs)
-        )[0]
+        events, jobs = (await self.function("prune(%s::timestamptz, %s::timestamptz)", before_events, before_jobs))[0]
         return Pruned(events, jobs)
 
 
-def _snapshot(state: str, progress: ProgressView) -> Snapshot:
-    return Snapshot(
-        state, progress.stage, progress.entities, progress.percent, progress.rate, progress.updated_at
-    )
-
-
 def _record(names: str, row: Row, **readers: Any) -> dict[str, Any]:
-    pairs = zip(names.split(), row)
-    return {
-        name: readers[name](value) if name in readers else value for name, value in pairs if value is not None
-    }
+    pairs = zip(names.split(), row, strict=True)
+    return {name: readers[name](value) if name in readers else value for name, value in pairs if value is not None}
 
 
-_INCLUDED: Final = {
+_INCLUDED: Final[dict[str, Callable[[list[Row]], Any]]] = {
     "errors": lambda rows: [
         _record(
             "error_type message recoverable attempt at request stack context",
@@ -274,8 +255,7 @@ _INCLUDED: Final = {
         for row in rows
     ],
     "assignments": lambda rows: [
-        _record("attempt session_id crawler_id assigned_at started_at ended_at outcome detail", row)
-        for row in rows
+        _record("attempt session_id crawler_id assigned_at started_at ended_at outcome detail", row) for row in rows
     ],
     "milestones": lambda rows: [_record("percent at", row) for row in rows],
     "children": lambda rows: {row[0]: row[1] for row in rows},

@@ -73,7 +73,7 @@ class Sessions(Jobs):
         if outcome == "duplicate":
             raise Refusal(
                 ErrorCode.DUPLICATE_CRAWLER,
-                f"a crawler named {session.crawler_id!r} is connected: use another crawler id, or end the other process",
+                f"a crawler named {session.crawler_id!r} is connected: use another id, or end the other process",
             )
         self._committed()
         self._work()
@@ -157,9 +157,7 @@ class Sessions(Jobs):
         if rows:
             self._committed()
             self._work()
-        return [
-            Order("cancel", session_id, job_id, lease, "no progress") for session_id, job_id, lease in rows
-        ]
+        return [Order("cancel", session_id, job_id, lease, "no progress") for session_id, job_id, lease in rows]
 
     @deferred
     async def _beat(self, server_id: str) -> None:

@@ -60,9 +60,7 @@ class Report:
 
     __slots__ = ("estimate", "latest", "ref", "waiting")
 
-    def __init__(
-        self, ref: JobRef, progress: Progress, estimate: Callable[[JobRef, Progress], Progress]
-    ) -> None:
+    def __init__(self, ref: JobRef, progress: Progress, estimate: Callable[[JobRef, Progress], Progress]) -> None:
         self.ref = ref
         self.latest = progress
         self.estimate: Callable[[JobRef, Progress], Progress] | None = estimate
@@ -175,9 +173,7 @@ class Submission:
             return ItemStatus("duplicate", job_id)
         if status == "unknown_account":
             message = f"there is no account {self.items[number]['account']!r}: store its credential first"
-            return ItemStatus(
-                "invalid", None, ItemError(ErrorCode.UNKNOWN_ACCOUNT.value, message, "/account")
-            )
+            return ItemStatus("invalid", None, ItemError(ErrorCode.UNKNOWN_ACCOUNT.value, message, "/account"))
         message = "another account has a job of this id: leave job_id out, or choose a fresh UUID"
         return ItemStatus("invalid", None, ItemError(ErrorCode.DUPLICATE.value, message, "/job_id"))
 
@@ -190,9 +186,7 @@ class Discovery(Submission):
 
     __slots__ = ("ref",)
 
-    def __init__(
-        self, ref: JobRef, items: dict[int, dict[str, Any]], statuses: dict[int, ItemStatus]
-    ) -> None:
+    def __init__(self, ref: JobRef, items: dict[int, dict[str, Any]], statuses: dict[int, ItemStatus]) -> None:
         super().__init__(items, statuses)
         self.ref = ref
 
