@@ -37,14 +37,13 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('crawlsock.schema_
 # Asked of the catalog's rows, not of to_regclass or to_regnamespace: these answer from a session's cache,
 # which within a transaction does not learn what another one committed while this one waited for the lock.
 _EXISTS: Final = (
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     f" WHERE n.nspname = '{SCHEMA}' AND c.relname = 'schema_migration')"
 )
 _SCHEMA_EXISTS: Final = f"SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}')"
 _APPLIED: Final = f"SELECT version, name, sha256 FROM {SCHEMA}.schema_migration ORDER BY version"
-_RECORD: Final = (
-    f"INSERT INTO {SCHEMA}.schema_migration (version, name, sha256, app_version) VALUES (%s, %s, %s, %s)"
-)
+_RECORD: Final = f"INSERT INTO {SCHEMA}.schema_migration (version, name, sha256, app_version) VALUES (%s, %s, %s, %s)"
 _MEMORY: Final = f"""
 CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_migration (
     version integer PRIMARY KEY,
@@ -145,9 +144,7 @@ def pending(ours: Sequence[Migration], applied: Iterable[Applied]) -> tuple[Migr
             )
     rest = tuple(migration for migration in ours if migration.version not in had)
     if rest and had and rest[0].version < max(had):
-        raise MigrationChanged(
-            f"{rest[0].file_name} comes before applied migrations: give it a higher number"
-        )
+        raise MigrationChanged(f"{rest[0].file_name} comes before applied migrations: give it a higher number")
     return rest
 
 
@@ -160,9 +157,7 @@ class Migrator:
 
     _log = Logger()
 
-    def __init__(
-        self, database: Database, app_version: str, migrations: Sequence[Migration] | None = None
-    ) -> None:
+    def __init__(self, database: Database, app_version: str, migrations: Sequence[Migration] | None = None) -> None:
         self._database = database
         self._app_version = app_version
         self._migrations = tuple(migrations) if migrations is not None else load_migrations()
@@ -205,9 +200,7 @@ class Migrator:
         try:
             await self._prepare(transaction)
             await transaction.call(migration.sql)
-            await transaction.call(
-                _RECORD, (migration.version, migration.name, migration.sha256, self._app_version)
-            )
+            await transaction.call(_RECORD, (migration.version, migration.name, migration.sha256, self._app_version))
         except Refused as error:
             raise MigrationFailed(f"{migration.file_name} was refused by PostgreSQL: {error}") from error
         return migration
