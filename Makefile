@@ -70,5 +70,5 @@ dist: $(VENV)/.dev ## build the wheel and the source distribution into dist/
 .PHONY: clean
 clean: ## remove what make and the tools have made, .venv too
 	rm -rf $(VENV) build dist .coverage* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
-	    .import_linter_cache _trial_temp* *.egg-info twisted/plugins/dropin.cache
+	    .import_linter_cache _trial_temp* tests.*/ *.egg-info twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
