@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
@@ -142,7 +143,7 @@ class SampleGitLab:
         return _SampleSite(self._resource, reactor=self._reactor)  # type: ignore[no-untyped-call]
 
     async def listen(self, endpoint: str = LOOPBACK) -> str:
-        """Listen on an endpoint string, loopback and any free port by default, and return the base URL."""
+        """Listen on a TCP endpoint string, by default on loopback and any free port; return the base URL."""
         server = serverFromString(self._reactor, endpoint)  # type: ignore[no-untyped-call]
         self._port = await server.listen(self.site())
         self.url = _base_url(self._port.getHost())
@@ -159,8 +160,10 @@ class SampleGitLab:
 
 
 def _base_url(address: IAddress) -> str:
-    host = getattr(address, "host", "127.0.0.1")
-    return f"http://{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', 80)}"
+    if not isinstance(address, (IPv4Address, IPv6Address)):
+        raise ValueError(f"a sample GitLab listens on TCP, as in {LOOPBACK}, and not on {address}")
+    host = f"[{address.host}]" if isinstance(address, IPv6Address) else address.host
+    return f"http://{host}:{address.port}"
 
 
 def _read(request: Request) -> Ask:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ class ProcessTests(TestCase):
 
     async def test_ready_serve_and_end_with_the_parent(self) -> None:
         """It says where it is and what it holds, serves that, and ends when its standard input does."""
-        port_file = Path(self.mktemp())
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        port_file = Path(scratch.name, "port")
         options = (
             "--seed",
             "9",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import tempfile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -183,6 +184,17 @@ class ListeningTests(TestCase):
         refused: Deferred[Any] = deferToThread(http.client.HTTPConnection(host, timeout=10).connect)
         await self.assertFailure(refused, ConnectionRefusedError)
         connection.close()
+
+    async def test_tcp_alone(self) -> None:
+        """An endpoint without a URL is refused with a sentence that shows one that has."""
+        from twisted.internet import reactor
+
+        with tempfile.TemporaryDirectory() as folder:
+            sample = SampleGitLab(reactor, DATASET)
+            refused = Deferred.fromCoroutine(sample.listen(f"unix:{folder}/socket"))
+            error = await self.assertFailure(refused, ValueError)
+            self.assertIn("tcp:0:interface=127.0.0.1", str(error))
+            await sample.close()
 
     def test_description(self) -> None:
         """The description for other processes has the address, the tokens and the counts to expect."""
