@@ -196,15 +196,11 @@ _META_RULES: Mapping[str, Callable[[Schema, Schema], bool]] = MappingProxyType(
         f"from and pushed_to must list roles of {', '.join(ROLES)}": lambda meta, schema: (
             _roles(meta.get("from")) and _roles(meta.get("pushed_to"))
         ),
-        "answers must list the types that answer it": lambda meta, schema: isinstance(
-            meta.get("answers"), list
-        ),
+        "answers must list the types that answer it": lambda meta, schema: isinstance(meta.get("answers"), list),
         "about_job must be lease, job or null": lambda meta, schema: (
             meta.get("about_job", "") in ("lease", "job", None)
         ),
-        "ordering must be job or connection": lambda meta, schema: (
-            meta.get("ordering") in ("job", "connection")
-        ),
+        "ordering must be job or connection": lambda meta, schema: meta.get("ordering") in ("job", "connection"),
         "cost and since must be whole numbers of 1 or more": lambda meta, schema: all(
             type(meta.get(key)) is int and meta[key] >= 1 for key in ("cost", "since")
         ),

@@ -59,8 +59,12 @@ class Codec:
             kind, is_exact, guard = self._entries[document["type"]]
         except (KeyError, TypeError, ValueError):
             raise self._refuse_unreadable(frame) from None
-        if not is_exact(document):
-            _admit(kind, document)
+        try:
+            if not is_exact(document):
+                _admit(kind, document)
+        except ValueError:  # the validator's own bound on recursion, 255 levels
+            sentence = "the message is nested too deeply; 8 levels inside an object are enough for every type"
+            raise InvalidMessage(ErrorCode.INVALID_MESSAGE, sentence, "", _id_of(document)) from None
         if _BACKSLASH in frame and b"\\u0000" in frame:  # the search for one byte is eight times cheaper
             _refuse_nul(document)
         get = document.get

@@ -199,9 +199,7 @@ class Refusal(Exception):
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Refusal:
         """Rebuild the refusal that the other end put into a valid ``error`` message."""
-        return Refusal(
-            data["code"], data["message"], data.get("pointer"), data.get("retry_after"), data.get("details")
-        )
+        return Refusal(data["code"], data["message"], data.get("pointer"), data.get("retry_after"), data.get("details"))
 
 
 class InvalidMessage(Refusal):
@@ -210,9 +208,7 @@ class InvalidMessage(Refusal):
     :ivar re: the ``id`` of the refused message, when it could be read: the ``error`` then answers it.
     """
 
-    def __init__(
-        self, code: ErrorCode | str, message: str, pointer: str | None = None, re: int | None = None
-    ) -> None:
+    def __init__(self, code: ErrorCode | str, message: str, pointer: str | None = None, re: int | None = None) -> None:
         super().__init__(code, message, pointer)
         self.re = re
 

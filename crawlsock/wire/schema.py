@@ -31,9 +31,7 @@ OPAQUE = "x-crawlsock-opaque"
 PUSH_ONLY = "x-crawlsock-push-only"
 META = "x-crawlsock"
 
-_ANNOTATIONS = frozenset(
-    {"title", "description", "default", "examples", "$schema", "$id", OPAQUE, PUSH_ONLY, META}
-)
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$schema", "$id", OPAQUE, PUSH_ONLY, META})
 _CHECKS = frozenset(
     {"type", "const", "enum", "oneOf", "properties", "required", "patternProperties"}
     | {"additionalProperties", "maxProperties", "items", "minItems", "maxItems"}
@@ -64,9 +62,7 @@ def read_folder(folder: Traversable) -> dict[str, Schema]:
     except OSError as error:
         raise CatalogError(f"the schema folder {folder} cannot be read: {error}") from error
     if not entries:
-        raise CatalogError(
-            f"the schema folder {folder} holds no *.json file; mend the path, or install again"
-        )
+        raise CatalogError(f"the schema folder {folder} holds no *.json file; mend the path, or install again")
     schemas: dict[str, Schema] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):
         try:

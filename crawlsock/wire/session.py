@@ -81,9 +81,7 @@ class Requests:
             if asked is None:
                 continue
             if reply.type != "error" and reply.type not in self._replies[asked]:
-                raise InvalidMessage(
-                    ErrorCode.INVALID_MESSAGE, f"{reply.type} does not answer {asked}", "/re"
-                )
+                raise InvalidMessage(ErrorCode.INVALID_MESSAGE, f"{reply.type} does not answer {asked}", "/re")
             del self._pending[id]
             settled.append(id)
         return tuple(settled)
@@ -129,9 +127,7 @@ class ServerSession:
         if message.type == "hello":
             sentence = "hello was said already; open another connection to say it again"
             return Refusal(ErrorCode.INVALID_STATE, sentence, "/type")
-        return Refusal(
-            ErrorCode.FORBIDDEN, f"a {self.role} may not send {message.type}; use another token", "/type"
-        )
+        return Refusal(ErrorCode.FORBIDDEN, f"a {self.role} may not send {message.type}; use another token", "/type")
 
 
 class ClientSession:
