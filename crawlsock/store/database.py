@@ -4,7 +4,7 @@ The law of this module: it alone imports txpostgres and psycopg2. Driver objects
 driver ideas of types stop here; above there are rows (tuples of plain values) and the exceptions of
 `errors`.
 
-Why not txpostgres' own pool and reconnecting: `docs/decisions/own-connection-pool.md`.
+Why not txpostgres' own pool and reconnecting: `docs/decisions/0011-own-connection-pool.md`.
 """
 
 from __future__ import annotations
