@@ -16,8 +16,9 @@ class Locks(SynchronousTestCase):
 
     def test_exclusive(self) -> None:
         """Who does not get the lock in time is told; once let go it can be had again."""
-        with exclusive(self.path, patience=1), self.assertRaises(StartFailed), exclusive(self.path, patience=0):
-            self.fail("two held one lock")
+        with exclusive(self.path, patience=1):
+            second = exclusive(self.path, patience=0)
+            self.assertRaises(StartFailed, second.__enter__)
         with exclusive(self.path, patience=0):
             pass
 
