@@ -1,8 +1,8 @@
 """Give each subscriber its events, in order, from where it asks, without a gap that is not marked.
 
 The law of this module: a subscriber sees every event after its position that its filter lets through, once; or, when
-the store no longer has them all, a delivery marked as a gap, and a snapshot, marked as such. Nothing is buffered here: a
-subscriber that cannot take more cancels, and subscribes again from its last position.
+the store no longer has them all, a delivery marked as a gap, and a snapshot, marked as such. Nothing is buffered here:
+a subscriber that cannot take more cancels, and subscribes again from its last position.
 """
 
 from __future__ import annotations

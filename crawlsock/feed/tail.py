@@ -2,8 +2,8 @@
 
 The law of this module: readers at one position share one read, and that is all there is to it. A reader that comes late
 reads its own pages until it stands where the others stand; there is no other way to be "live", so a late one and one
-that was always there have read the same events in the same order. Positions are compared for equality only: they are the
-store's.
+that was always there have read the same events in the same order. Positions are compared for equality only: they are
+the store's.
 """
 
 from __future__ import annotations
