@@ -22,7 +22,7 @@ $(BIN)/python:
 	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
 	    echo "$$python cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
 	fi; \
-	echo "making $(VENV) with $$($$python --version)" >&2; $$python -m venv $(VENV)
+	echo "making $(VENV) with $$($$python --version)" >&2; $$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # Two stamps: a person who only wants to see it run does not wait for the test tools.
 $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 HIDDEN = "[hidden]"
 
@@ -66,12 +66,25 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None and _ABOUT_A_SECRET.search(name) is None
 
 
+# A database address has two forms, and a URL can carry the password in two places.
+_DSN_USERINFO = re.compile(r"(?P<keep>://[^/@:?#\s]*:)(?P<password>[^\s?#]*)(?=@)")
+_DSN_KEYWORD = re.compile(
+    r"(?P<keep>\b(?:password|sslpassword)\s*=\s*)(?P<password>'(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE
+)
+
+
 def mask_dsn(text: str) -> str:
     """Hide the password of a database address, in either of its two forms, and nothing else."""
-    text = re.sub(r"(://[^/@:?#\s]*:)[^\s?#]*(?=@)", rf"\1{HIDDEN}", text)
-    return re.sub(
-        r"(\b(?:password|passfile|sslpassword)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", rf"\1{HIDDEN}", text
-    )
+    for pattern in (_DSN_USERINFO, _DSN_KEYWORD):
+        text = pattern.sub(rf"\g<keep>{HIDDEN}", text)
+    return text
+
+
+def passwords_of_dsn(text: str) -> set[str]:
+    """Return the passwords in a database address, as they are written there and as they are meant."""
+    written = {match["password"] for pattern in (_DSN_USERINFO, _DSN_KEYWORD) for match in pattern.finditer(text)}
+    meant = {re.sub(r"\\(.)", r"\1", each[1:-1]) if each[:1] == "'" else unquote(each) for each in written}
+    return (written | meant) - {""}
 
 
 def mask_patterns(text: str) -> str:
@@ -140,11 +153,7 @@ class Masker:
         starts = self._by_start
         while at <= last:
             group = starts.get(text[at : at + _SHORTEST])
-            found = (
-                max((each for each in group if text.startswith(each, at)), key=len, default="")
-                if group
-                else ""
-            )
+            found = max((each for each in group if text.startswith(each, at)), key=len, default="") if group else ""
             if found:
                 parts += (text[done:at], HIDDEN)
                 at = done = at + len(found)

@@ -19,10 +19,10 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
 
-from crawlsock.config import OPTIONS, ConfigError, Loaded, load
+from crawlsock.config import DECLARATIONS, OPTIONS, ConfigError, Loaded, load
 from crawlsock.config.errors import suggestion
 from crawlsock.logs import Logs, json_line, text_line, to_file, to_stream, to_syslog
-from crawlsock.masking import Masker
+from crawlsock.masking import Masker, passwords_of_dsn
 
 _NAME = "crawlsock"
 
@@ -93,6 +93,10 @@ def make_logs(loaded: Loaded, twistd: Mapping[str, object]) -> Logs:
     """Make the log that the settings and twistd's own options ask for; nothing is opened yet."""
     settings = loaded.settings
     masker = Masker()
+    for name, declaration in DECLARATIONS.items():
+        if declaration.secret:
+            for password in passwords_of_dsn(getattr(settings, name) or ""):
+                masker.register(password)
     stream = sys.__stdout__
     path = str(twistd.get("logfile") or ("" if twistd.get("nodaemon") else "twistd.log"))
     on_terminal = False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from crawlsock.masking import Masker, is_secret_name, mask_dsn, mask_patterns
+from crawlsock.masking import Masker, is_secret_name, mask_dsn, mask_patterns, passwords_of_dsn
 
 SECRET = "S3cr3t/Value+with=odd'chars"
 
@@ -93,6 +93,13 @@ class PatternTests(SynchronousTestCase):
             ("postgresql:///d?host=/run/x", "postgresql:///d?host=/run/x"),
         ):
             self.assertEqual(mask_dsn(text), shown)
+
+    def test_passwords_of_addresses(self) -> None:
+        """The password of a database address is found as it is written and as it is meant."""
+        self.assertEqual(passwords_of_dsn("postgresql://u:p%40ss@h/d"), {"p%40ss", "p@ss"})
+        self.assertEqual(passwords_of_dsn(r"host=h password='it\'s' user=u"), {r"'it\'s'", "it's"})
+        self.assertEqual(passwords_of_dsn("postgresql://h/d?password=x%20y&a=b"), {"x%20y", "x y"})
+        self.assertEqual(passwords_of_dsn("postgresql://u@h:5432/d"), set())
 
     @given(st.text())
     def test_any_text_can_be_masked(self, text: str) -> None:

@@ -81,6 +81,11 @@ class LogTests(SynchronousTestCase):
         document = json.loads(self.logged({"logfile": str(self.path)}))
         self.assertEqual(document["message"], "hello [hidden]")
 
+    def test_the_databases_password_is_registered(self) -> None:
+        """The password of the database is hidden from the first event on, wherever it stands."""
+        logs = make_logs(load({}, {"DATABASE_URL": "postgresql://u:hunter%402hunter@h/d"}), {"nodaemon": True})
+        self.assertEqual(logs.masker.mask("it was hunter@2hunter"), "it was [hidden]")
+
     def test_text_may_be_asked_for(self) -> None:
         """log_format is stronger than what the destination suggests, and a file gets no colours."""
         line = self.logged({"logfile": str(self.path)}, log_format="text")
