@@ -95,11 +95,12 @@ class Catalog:
     """Hold every message type by name; never changes once made.
 
     :ivar types: message types by name.
+    :ivar definitions: what the schemas share, by the ``$ref`` that reaches it; unresolved.
     """
 
     def __init__(self, types: Mapping[str, MessageType], definitions: Mapping[str, Schema]) -> None:
         self.types: Mapping[str, MessageType] = MappingProxyType(dict(types))
-        self._definitions = dict(definitions)
+        self.definitions: Mapping[str, Schema] = MappingProxyType(dict(definitions))
 
     @classmethod
     def load(cls, *directories: str | os.PathLike[str]) -> Catalog:
@@ -128,7 +129,7 @@ class Catalog:
         return frozenset(name for name, kind in self.types.items() if role in kind.requests_from)
 
     def _with(self, schemas: Mapping[str, Schema]) -> Catalog:
-        definitions = {**self._definitions, **shared_definitions(schemas)}
+        definitions = {**self.definitions, **shared_definitions(schemas)}
         types = dict(self.types)
         for name, schema in schemas.items():
             if META not in schema:

@@ -1,0 +1,220 @@
+"""The tables of ``docs/protocol.md``, written from the schemas and the list of error codes.
+
+What lives here: schema to Markdown. What must never come here: prose about the protocol, which stands in the
+document around the generated parts. ``python -m crawlsock.wire.reference`` rewrites the parts in place;
+with ``--check`` it changes nothing and fails when they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from crawlsock.wire.catalog import Catalog, MessageType
+from crawlsock.wire.errors import ErrorCode
+from crawlsock.wire.schema import OPAQUE, PUSH_ONLY, Schema
+
+#: Shared definitions that are worth a section of their own; the others are told where they are used.
+_SECTIONS = (
+    "assignment",
+    "credential",
+    "new_job",
+    "child_job",
+    "item_status",
+    "entities",
+    "files",
+    "job_view",
+    "progress_view",
+    "opaque",
+)
+_PART = r"(<!-- generated: {} -->\n).*?(<!-- end of generated: {} -->)"
+
+
+def render(text: str, catalog: Catalog) -> str:
+    """Return the document with every generated part written anew.
+
+    :raises ValueError: a pair of markers is missing.
+    """
+    for name, write in _PARTS.items():
+        pattern = re.compile(_PART.format(name, name), re.DOTALL)
+        body = "\n".join(write(catalog))
+        text, found = pattern.subn(lambda match, body=body: f"{match[1]}\n{body}\n\n{match[2]}", text)
+        if found != 1:
+            raise ValueError(f"the document must hold one pair of markers for the part {name!r}, not {found}")
+    return text
+
+
+def _errors(catalog: Catalog) -> Iterator[str]:
+    yield "| code | what happened | what to do | connection |"
+    yield "|---|---|---|---|"
+    for code in ErrorCode:
+        yield f"| `{code.value}` | {code.meaning} | {code.remedy} | {'ends' if code.fatal else 'stays'} |"
+
+
+def _overview(catalog: Catalog) -> Iterator[str]:
+    yield "| type | requested by | pushed to | answered by | about a job | order |"
+    yield "|---|---|---|---|---|---|"
+    for kind in sorted(catalog.types.values(), key=lambda kind: (kind.is_reply, kind.name)):
+        if not kind.is_reply:
+            answers = ", ".join(f"`{name}`" for name in kind.replies) or "nothing"
+            fields = {"lease": "`job_id`, `lease`", "job": "`job_id`"}.get(kind.about_job or "", "")
+            yield (
+                f"| [`{kind.name}`](#{kind.name}) | {_roles(kind.requests_from)} | {_roles(kind.pushed_to)} "
+                f"| {answers} | {fields} | {kind.ordering} |"
+            )
+
+
+def _roles(roles: frozenset[str]) -> str:
+    return ", ".join(role for role in ("crawler", "webapp", "monitor", "admin") if role in roles)
+
+
+def _messages(catalog: Catalog) -> Iterator[str]:
+    for kind in sorted(catalog.types.values(), key=lambda kind: kind.name):
+        yield from _message(kind)
+        yield ""
+
+
+def _message(kind: MessageType) -> Iterator[str]:
+    yield f"### `{kind.name}`"
+    yield ""
+    yield kind.description
+    yield ""
+    rows = list(_rows(kind.schema["properties"].get("data", {})))
+    if rows:
+        yield from _table(rows)
+    else:
+        yield "`data` is empty or absent."
+    yield ""
+    yield "```json"
+    for example in kind.examples:
+        yield orjson.dumps(example).decode()
+    yield "```"
+
+
+def _shared(catalog: Catalog) -> Iterator[str]:
+    definitions = {reference.rsplit("/", 1)[1]: schema for reference, schema in catalog.definitions.items()}
+    for name in _SECTIONS:
+        schema = definitions[name]
+        yield f"### `{name}`"
+        yield ""
+        yield schema["description"]
+        rows = list(_rows(schema, definitions))
+        if rows:
+            yield ""
+            yield from _table(rows)
+        yield ""
+    yield "### Plain values"
+    yield ""
+    yield "| name | form | meaning |"
+    yield "|---|---|---|"
+    for name, schema in sorted(definitions.items()):
+        if schema.get("type") not in ("object", None) and name not in _SECTIONS:
+            yield f"| `{name}` | {_form(schema)} | {schema.get('description', '')} |"
+
+
+def _table(rows: Sequence[tuple[str, bool, str, str]]) -> Iterator[str]:
+    yield "| field | | form | meaning |"
+    yield "|---|---|---|---|"
+    for name, required, form, meaning in rows:
+        yield f"| `{name}` | {'required' if required else ''} | {form} | {meaning} |"
+
+
+def _rows(
+    schema: Schema, definitions: dict[str, Schema] | None = None, prefix: str = ""
+) -> Iterator[tuple[str, bool, str, str]]:
+    """Iterate over the fields of an object as (dotted name, required, form, meaning), nested ones after it."""
+    if schema.get("type") == "array":
+        yield from _rows(schema["items"], definitions, f"{prefix}[].")
+    for pattern, child in schema.get("patternProperties", {}).items():
+        yield f"{prefix}<name>", False, f"{_form(child)}, names `{_cell(pattern)}`", child.get("description", "")
+        inside = (definitions or {}).get(_target(child), child)
+        yield from _rows(inside, definitions, f"{prefix}<name>.")
+    for name, child in schema.get("properties", {}).items():
+        meaning = child.get("description", "")
+        if child.get(PUSH_ONLY) and not meaning.startswith("Push only"):
+            meaning = f"Push only. {meaning}"
+        yield prefix + name, name in schema.get("required", ()), _form(child), meaning
+        inner = child["items"] if child.get("type") == "array" else child
+        mark = "[]." if child.get("type") == "array" else "."
+        yield from _rows(inner, definitions, f"{prefix}{name}{mark}")
+
+
+def _target(schema: Schema) -> str:
+    return str(schema.get("$ref", "")).rsplit("/", 1)[-1]
+
+
+def _form(schema: Schema) -> str:
+    """Return type and limits in few words; shared definitions as links."""
+    target = _target(schema)
+    if target:
+        return f"[{target}](#{target if target in _SECTIONS else 'plain-values'})"
+    if "oneOf" in schema:
+        return " or ".join(map(_form, schema["oneOf"]))
+    if "enum" in schema:
+        return " ".join(f"`{value}`" for value in schema["enum"])
+    return _FORMS[schema["type"]](schema)
+
+
+def _string_form(schema: Schema) -> str:
+    low, high = schema.get("minLength", 0), schema["maxLength"]
+    length = f"string, {low} characters" if low == high else f"string, {low} to {high} characters"
+    pattern = schema.get("pattern")
+    return f"{length}, `{_cell(pattern)}`" if pattern and len(pattern) <= 80 else length
+
+
+def _object_form(schema: Schema) -> str:
+    limit = f" of at most {schema['maxProperties']} fields" if "maxProperties" in schema else ""
+    return ("any object" if schema.get(OPAQUE) else "object") + limit
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_FORMS: dict[str, Callable[[Schema], str]] = {
+    "string": _string_form,
+    "integer": lambda schema: f"integer, {_number(schema['minimum'])} to {_number(schema['maximum'])}",
+    "number": lambda schema: f"number, {_number(schema['minimum'])} to {_number(schema['maximum'])}",
+    "boolean": lambda schema: "boolean",
+    "array": lambda schema: f"list of {schema.get('minItems', 0)} to {schema['maxItems']}: {_form(schema['items'])}",
+    "object": _object_form,
+}
+
+
+def _number(value: Any) -> str:
+    return "2^53 - 1" if value == 2**53 - 1 else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_PARTS: dict[str, Callable[[Catalog], Iterator[str]]] = {
+    "errors": _errors,
+    "overview": _overview,
+    "messages": _messages,
+    "shared": _shared,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the generated parts, or check them; return the exit code, 1 when the document is out of date."""
+    parser = argparse.ArgumentParser(prog="python -m crawlsock.wire.reference", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail when the parts differ")
+    parser.add_argument("document", nargs="?", type=Path, default=Path("docs/protocol.md"))
+    options = parser.parse_args(arguments)
+    before = options.document.read_text(encoding="utf-8")
+    after = render(before, Catalog.load())
+    if after == before:
+        return 0
+    if options.check:
+        sys.stderr.write(f"{options.document} is out of date; run python -m crawlsock.wire.reference\n")
+        return 1
+    options.document.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
