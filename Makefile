@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # editable_mode=compat puts this folder itself on the path; the other editable modes hide
 # twisted/plugins from twistd.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+    --config-settings editable_mode=compat
 
 .PHONY: help
 help: ## show this list
