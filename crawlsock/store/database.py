@@ -18,6 +18,7 @@ import psycopg2
 from psycopg2 import extensions
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from txpostgres import txpostgres
 
 from crawlsock.store.errors import (
@@ -28,13 +29,13 @@ from crawlsock.store.errors import (
     Unsuitable,
     from_sqlstate,
 )
+from crawlsock.store.handshake import check_server, greeting
 from crawlsock.store.lane import SERVER_GRACE, Lane, Transaction
 from crawlsock.store.listener import Listener, Notice
-from crawlsock.store.pool import Pool, Row, Statistics
+from crawlsock.store.pool import UP, Pool, Row, Statistics
+from crawlsock.store.resolve import resolve
 
 T = TypeVar("T")
-
-OLDEST_SERVER: Final = 140000
 
 # What the kernel does about a peer that vanished; of no effect on a Unix socket. A value in the DSN wins.
 _NETWORK: Final[dict[str, Any]] = {
@@ -45,10 +46,6 @@ _NETWORK: Final[dict[str, Any]] = {
     "tcp_user_timeout": 15000,
     "client_encoding": "UTF8",
 }
-_HANDSHAKE: Final = (
-    "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
-    " current_setting('transaction_read_only') = 'on', pg_is_in_recovery(), pg_backend_pid()"
-)
 
 
 def _as_text(value: Any, cursor: Any) -> Any:
@@ -142,9 +139,7 @@ class Connection:
         for observer in observers:
             observer()
 
-    async def open(
-        self, dsn: str, options: Mapping[str, Any], settings: Mapping[str, str], timeout: float
-    ) -> None:
+    async def open(self, dsn: str, options: Mapping[str, Any], settings: Mapping[str, str], timeout: float) -> None:
         """Connect, make the session's settings and look at the server, all within `timeout` seconds.
 
         :raise DatabaseAway: not reachable, not ready, or one that takes no writes.
@@ -169,18 +164,10 @@ class Connection:
                 timer.cancel()
 
     async def _greet(self, settings: Mapping[str, str], timeout: float) -> None:
-        changes = "".join(", set_config(%s, %s, false)" for _ in settings)
-        values = [part for setting in settings.items() for part in setting]
-        rows = await self.execute(_HANDSHAKE + changes, values, deadline=timeout, writes=False)
-        number, version, read_only, standby, self.backend_pid = rows[0][:5]
-        self.server_version = version
-        if number < OLDEST_SERVER:
-            raise Unsuitable(
-                f"PostgreSQL {version} is too old: crawlsock needs {OLDEST_SERVER // 10000} or later"
-            )
-        if standby or read_only:
-            what = "is a standby" if standby else "takes no writes (transaction_read_only is on)"
-            raise DatabaseAway(f"the database server {what}")
+        sql, parameters = greeting(settings)
+        rows = await self.execute(sql, parameters, deadline=timeout, writes=False)
+        number, self.server_version, read_only, standby, self.backend_pid = rows[0][:5]
+        check_server(number, self.server_version, read_only=read_only, standby=standby)
 
     def execute(
         self, sql: str, parameters: Sequence[Any] | None, *, deadline: float, writes: bool
@@ -197,9 +184,7 @@ class Connection:
         """
         return Deferred.fromCoroutine(self._execute(sql, parameters, deadline, writes))
 
-    async def _execute(
-        self, sql: str, parameters: Sequence[Any] | None, deadline: float, writes: bool
-    ) -> list[Row]:
+    async def _execute(self, sql: str, parameters: Sequence[Any] | None, deadline: float, writes: bool) -> list[Row]:
         if not self.alive:
             raise DatabaseAway(self._reason or "the connection is closed")
         cursor = self._wire.cursor()
@@ -257,6 +242,7 @@ def _message_of(error: psycopg2.Error) -> str:
     primary = error.diag.message_primary if error.pgcode else None
     # Libpq explains a lost connection over several lines; what it is comes before what it probably means.
     said, _, _ = str(error).partition("This probably means")
+    said, _, _ = said.partition("Is the server running")
     return primary or " ".join(said.split()) or type(error).__name__
 
 
@@ -271,6 +257,8 @@ class Database:
     :param on_state: called with `up` or `down` and the reason, at every change.
     :raise Unsuitable: the DSN cannot be read.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -290,11 +278,11 @@ class Database:
         except psycopg2.Error:
             # Without the driver's words: they quote the DSN, password and all.
             raise Unsuitable(
-                "the database address cannot be read: write it as postgresql://user@host/name "
-                "or as host=... dbname=..."
+                "the database address cannot be read: write it as postgresql://user@host/name or as host=... dbname=..."
             ) from None
         self._reactor = reactor
         self._dsn = dsn
+        self._given = given
         self._timeout = connect_timeout
         self._deadline = statement_deadline
         self._jitter = jitter
@@ -308,7 +296,8 @@ class Database:
         }
         self._running = False
         self._lanes: list[Lane] = []
-        self._main = self._lane(size, on_state)
+        self._on_state = on_state
+        self._main = self._lane(size, self._state_changed)
         self._listener = Listener(reactor, self._connect, jitter=jitter, token=f"{os.getpid()}_{id(self):x}")
         self.server_version = ""
 
@@ -376,6 +365,14 @@ class Database:
         """Return a lane with one connection of its own, beside the common pool, reconnected like it."""
         return self._lane(1, None)
 
+    def _state_changed(self, state: str, reason: str) -> None:
+        if state == UP:
+            self._log.info("the database was reached: PostgreSQL {version}", version=self.server_version)
+        elif self._running:
+            self._log.warn("the database went away: {reason}", reason=reason)
+        if self._on_state is not None:
+            self._on_state(state, reason)
+
     def _lane(self, size: int, on_state: Callable[[str, str], None] | None) -> Lane:
         pool = Pool(self._reactor, self._connect, size=size, jitter=self._jitter, on_state=on_state)
         lane = Lane(pool, self._deadline)
@@ -389,6 +386,7 @@ class Database:
 
     async def _connected(self) -> Connection:
         connection = Connection(self._reactor)
-        await connection.open(self._dsn, self._options, self._settings, self._timeout)
+        options = {**self._options, **await resolve(self._reactor, self._given, self._timeout)}
+        await connection.open(self._dsn, options, self._settings, self._timeout)
         self.server_version = connection.server_version
         return connection

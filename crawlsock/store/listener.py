@@ -137,7 +137,8 @@ class Listener:
             if link is not None:
                 link.close("listening failed")
             if self._running:
-                self._log.info("listening to the database failed: {reason}", reason=str(error))
+                if self._failures == 0:
+                    self._log.warn("listening to the database failed: {reason}", reason=str(error))
                 self._failures += 1
                 self._again(reconnect_delay(self._failures, self._jitter))
             return
@@ -197,9 +198,7 @@ class Listener:
         # A proxy in between would let this statement pass and never deliver; `works` tells. Only a
         # statement that does not come back proves the connection dead, and then its deadline closes it.
         with suppress(DatabaseError):
-            await link.execute(
-                "SELECT pg_notify(%s, '')", (self._probe_channel,), deadline=_DEADLINE, writes=False
-            )
+            await link.execute("SELECT pg_notify(%s, '')", (self._probe_channel,), deadline=_DEADLINE, writes=False)
 
     def _lost(self) -> None:
         self._link = None
