@@ -2,9 +2,10 @@
 What crawlers and web applications import.
 
 The law of this package: it knows the wire and nothing else of crawlsock, so that it installs without a
-database driver. A crawler needs `JobExecutor`; a web application needs `JobManager`; `docs/sdk.md` shows both.
+database driver. A crawler needs `JobExecutor`, a web application `JobManager`; `docs/sdk.md` shows both.
 """
 
+from crawlsock.sdk.connection import Connection
 from crawlsock.sdk.errors import (
     CredentialRefused,
     JobCancelled,
@@ -17,8 +18,13 @@ from crawlsock.sdk.errors import (
     Refused,
     RequestDetails,
 )
+from crawlsock.sdk.executor import JobExecutor
+from crawlsock.sdk.hello import Welcome
 from crawlsock.sdk.job import Job, JobLink
+from crawlsock.sdk.manager import JobManager
+from crawlsock.sdk.monitor import Monitor
 from crawlsock.sdk.progress import ProgressReporter
+from crawlsock.sdk.subscription import Subscription
 from crawlsock.sdk.values import (
     Area,
     ChildJob,
@@ -36,19 +42,23 @@ from crawlsock.sdk.values import (
 __all__ = [
     "Area",
     "ChildJob",
+    "Connection",
     "Credential",
     "CredentialRefused",
     "Event",
     "ItemStatus",
     "Job",
     "JobCancelled",
+    "JobExecutor",
     "JobFailed",
     "JobLink",
+    "JobManager",
     "JobReleased",
     "JobResult",
     "JobStopped",
     "JobView",
     "LeaseLost",
+    "Monitor",
     "NewJob",
     "NotAnswered",
     "NotConnected",
@@ -57,5 +67,7 @@ __all__ = [
     "ProgressView",
     "Refused",
     "RequestDetails",
+    "Subscription",
+    "Welcome",
     "new_job_id",
 ]

@@ -23,9 +23,7 @@ class Refused(Exception):
     :ivar retry_after: seconds after which asking again makes sense, when it does.
     """
 
-    def __init__(
-        self, code: str, message: str, pointer: str | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, pointer: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -14,11 +14,10 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from crawlsock.sdk.batches import batches
 from crawlsock.sdk.errors import JobCancelled, JobStopped, LeaseLost
 from crawlsock.sdk.progress import RESERVED_KEY, Counts, ProgressReporter
 from crawlsock.sdk.values import Area, ChildJob, Credential, ItemStatus
-
-ITEMS_A_MESSAGE = 1000
 
 
 class JobLink(Protocol):
@@ -62,7 +61,9 @@ class Job:
 
     __slots__ = (
         "_counts",
+        "_crawler_paused",
         "_fields",
+        "_paused",
         "_report",
         "_resumed",
         "_stop_watchers",
@@ -74,7 +75,6 @@ class Job:
         "lease",
         "link",
         "lost",
-        "paused",
         "resume_state",
         "stopping",
         "type",
@@ -89,7 +89,8 @@ class Job:
         self.attempt: int = fields["attempt"]
         self.account: str = fields["account"]
         self.cancelled = False
-        self.paused: bool = fields.get("paused", False)
+        self._paused: bool = fields.get("paused", False)
+        self._crawler_paused = False
         self.finished = False
         self.stopping: JobStopped | None = None
         self.lost: LeaseLost | None = None
@@ -137,6 +138,15 @@ class Job:
     @property
     def parent_id(self) -> str | None:
         return self._fields.get("parent_id")
+
+    @property
+    def paused(self) -> bool:
+        return self._paused or self._crawler_paused
+
+    @property
+    def reported(self) -> bool:
+        """Whether there is anything to report: something was, in this attempt or in the one it resumes."""
+        return self._report is not None or self._counts is not None
 
     @property
     def report(self) -> ProgressReporter:
@@ -189,9 +199,9 @@ class Job:
 
     def when_cancelled(self) -> Deferred[JobStopped]:
         """
-        Give a Deferred that fires when the job should stop, whatever the reason, with the exception that says it.
+        Give a Deferred that fires when the job should stop, with the exception that says why.
 
-        It fires at once when that has already happened. It never fails, and never fires for a job that ends.
+        It fires at once when that has already happened. It never fails; when the job just ends, it stays silent.
         """
         watcher: Deferred[JobStopped] = Deferred()
         if self.stopping is not None:
@@ -242,10 +252,13 @@ class Job:
         self._wake()
         return True
 
-    def order_pause(self, paused: bool) -> None:
-        """Hold the job at its next checkpoint, or let it go on."""
-        self.paused = paused
-        if not paused:
+    def order_pause(self, paused: bool, *, crawler: bool = False) -> None:
+        """Hold the job at its next checkpoint, or let it go on. The whole crawler's pause is a second hold."""
+        if crawler:
+            self._crawler_paused = paused
+        else:
+            self._paused = paused
+        if not self.paused:
             self._wake()
 
     def _wake(self) -> None:
@@ -258,23 +271,3 @@ class Job:
         self.finished = True
         if self._report is not None:
             self._report.stop(self.stopping or JobStopped("the job has ended"))
-
-
-MAX_BATCH_BYTES = 768 * 1024
-
-
-def batches(items: list[dict[str, Any]], limit: int = MAX_BATCH_BYTES) -> Iterable[list[dict[str, Any]]]:
-    """Cut items into messages of at most 1000 items that stay well below the frame limit of 1 MiB."""
-    import orjson
-
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for item in items:
-        weight = len(orjson.dumps(item)) + 1
-        if batch and (len(batch) >= ITEMS_A_MESSAGE or size + weight > limit):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += weight
-    if batch:
-        yield batch

@@ -12,6 +12,7 @@ Counts belong to a resume state: `save()` stores the counters of that moment in 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -41,6 +42,7 @@ class ProgressReporter:
         "_dirty",
         "_entities",
         "_in_flight",
+        "_inherited",
         "_job",
         "_last_sent",
         "_message",
@@ -55,6 +57,7 @@ class ProgressReporter:
     def __init__(self, job: Job, counts: Counts | None = None) -> None:
         self._job = job
         self._entities: Counts = counts or {}
+        self._inherited = _processed(self._entities)
         self._stage = "fetching"
         self._message: str | None = None
         self._saved: dict[str, Any] | None = None
@@ -62,7 +65,7 @@ class ProgressReporter:
         self._seq = 0
         self._acknowledged = 0
         self._dirty = False
-        self._in_flight = False
+        self._in_flight = 0
         self._last_sent: float | None = None
         self._timer: IDelayedCall | None = None
         self._waiting: list[tuple[int, Deferred[None]]] = []
@@ -173,19 +176,20 @@ class ProgressReporter:
             data["resume_state"] = self._saved
             self._saved_sent = True
         self._dirty = False
-        self._in_flight = True
-        self._last_sent = self._job.link.clock.seconds()
-        self._job.link.tell(self._job, "job_progress", data, self._answered)
+        self._in_flight += 1
+        link = self._job.link
+        self._last_sent = link.clock.seconds()
+        link.tell(self._job, "job_progress", data, partial(self._answered, self._seq))
 
-    def _answered(self, refusal: Exception | None) -> None:
-        """Take the answer to the progress on its way; what came meanwhile goes out when its time has come."""
-        self._in_flight = False
+    def _answered(self, seq: int, refusal: Exception | None) -> None:
+        """Take the answer to a progress; what came meanwhile goes out when its time has come."""
+        self._in_flight -= 1
         if isinstance(refusal, LeaseLost):
             self._wake(refusal)
             return
         # A progress that was refused for another reason (a bad entity name, say) will not get better by
         # being sent again: whoever waits is told, the job goes on.
-        self._acknowledged = self._seq
+        self._acknowledged = max(self._acknowledged, seq)
         wanted = any(seq > self._acknowledged for seq, _ in self._waiting)
         self._wake(refusal)
         if self._dirty:
@@ -211,6 +215,14 @@ class ProgressReporter:
         """Return a copy of the counters, as messages carry them."""
         return {name: dict(counters) for name, counters in self._entities.items()}
 
+    @property
+    def stage_now(self) -> str:
+        return self._stage
+
+    def fresh(self) -> int:
+        """Return how many items this attempt has processed; what earlier ones did is not in it."""
+        return _processed(self._entities) - self._inherited
+
     def say_last(self) -> None:
         """Send what is still unsaid, whatever the interval: the job's end follows."""
         if self._dirty:
@@ -235,3 +247,7 @@ class ProgressReporter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _processed(entities: Counts) -> int:
+    return sum(int(counters.get("processed", 0)) for counters in entities.values())

@@ -48,7 +48,7 @@ class Credential:
 
 @attrs.frozen
 class OutputFile:
-    """A file that a job has written: path relative to the crawler's output root, items in it, size in bytes."""
+    """A file that a job has written: path below the crawler's output root, items in it, size in bytes."""
 
     path: str
     items: int
@@ -158,9 +158,7 @@ class ItemStatus:
     def of(cls, item: Mapping[str, Any]) -> ItemStatus:
         """Build from one item of a `job_submit_response` or `jobs_discovered_response`."""
         error = item.get("error") or {}
-        return cls(
-            item["status"], item.get("job_id"), error.get("code"), error.get("message"), error.get("pointer")
-        )
+        return cls(item["status"], item.get("job_id"), error.get("code"), error.get("message"), error.get("pointer"))
 
 
 @attrs.frozen
