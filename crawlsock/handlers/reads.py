@@ -1,0 +1,105 @@
+"""What people and programs ask about jobs, progress and crawlers."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from crawlsock.handlers.access import check_account, check_job
+from crawlsock.handlers.context import Context, Reply
+from crawlsock.masking import HIDDEN, is_secret_name, mask_patterns
+from crawlsock.store.values import Include, JobFilter, JobView, Scope
+from crawlsock.wire.errors import ErrorCode, Refusal
+
+# A list shows what a job is; what it was given and what it left behind can be large, and is asked for by job_get.
+_NOT_LISTED = ("payload", "summary", "files", "errors", "assignments", "milestones", "children")
+
+
+async def job_get(context: Context, job_id: str, *, include: list[str] | None = None) -> Reply:
+    """Show a job."""
+    await check_job(context, job_id)
+    view = await context.store.job(job_id, frozenset(cast("list[Include]", include or [])))
+    return Reply("job_get_response", {"job": _shown(view)})
+
+
+async def job_list(
+    context: Context,
+    *,
+    states: list[str] | None = None,
+    account: str | None = None,
+    type: str | None = None,
+    root_id: str | None = None,
+    parent_id: str | None = None,
+    search: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Reply:
+    """Show one page of jobs, newest first."""
+    page = await context.store.jobs(
+        JobFilter(
+            states=frozenset(states or ()),
+            account=account,
+            accounts=context.peer.accounts,
+            type=type,
+            root_id=root_id,
+            parent_id=parent_id,
+            search=search,
+            limit=limit,
+            cursor=cursor,
+        )
+    )
+    jobs = [
+        {name: value for name, value in view.as_json().items() if name not in _NOT_LISTED} for view in page.jobs
+    ]
+    data: dict[str, Any] = {"jobs": jobs}
+    if page.next_cursor is not None:
+        data["next_cursor"] = page.next_cursor
+    return Reply("job_list_response", data)
+
+
+async def progress_get(
+    context: Context, job_id: str | None = None, *, scope: str, account: str | None = None
+) -> Reply:
+    """Show how far a job, a tree, an account or everything is."""
+    if scope in ("job", "tree"):
+        if job_id is None:
+            raise Refusal(ErrorCode.INVALID_MESSAGE, f"scope {scope} needs job_id", "/job_id")
+        await check_job(context, job_id)
+    elif scope == "account":
+        if account is None:
+            raise Refusal(ErrorCode.INVALID_MESSAGE, "scope account needs account", "/data/account")
+        check_account(context, account)
+    elif context.peer.accounts is not None:
+        raise Refusal(
+            ErrorCode.FORBIDDEN, "this token is bound to accounts; ask for scope account", "/data/scope"
+        )
+    progress = await context.store.progress_of(cast(Scope, scope), job_id, account)
+    return Reply("progress_get_response", {"progress": progress.as_json()})
+
+
+async def crawler_list(context: Context) -> Reply:
+    """Show the crawlers of all servers."""
+    return Reply("crawler_list_response", {"crawlers": await context.operations.crawlers()})
+
+
+async def status_get(context: Context) -> Reply:
+    """Show the state of this server."""
+    return Reply("status_response", await context.operations.status())
+
+
+def _shown(view: JobView) -> dict[str, Any]:
+    data = view.as_json()
+    if "payload" in data:
+        data["payload"] = _masked(data["payload"])
+    return data
+
+
+def _masked(value: Any) -> Any:
+    """Hide what looks like a secret in a payload that somebody submitted."""
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if is_secret_name(name) and isinstance(each, str) else _masked(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    return mask_patterns(value) if isinstance(value, str) else value

@@ -1,0 +1,191 @@
+"""The credentials of accounts, as crawlers get them.
+
+The law: a crawler sees an access token and never a refresh token, and only for a job whose lease it holds. What is
+opened here is registered with the log's masker before anybody can log it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from crawlsock.config import Settings
+from crawlsock.masking import Masker
+from crawlsock.secrets import Binding, Vault, VaultError
+from crawlsock.server.orders import OrderDelivery
+from crawlsock.server.peer import PeerLost, PeerTimeout
+from crawlsock.server.pool import ConnectionPool
+from crawlsock.store.values import CredentialRow, SealedCredential, rfc3339
+from crawlsock.wire.errors import ErrorCode, Refusal
+
+if TYPE_CHECKING:
+    from crawlsock.store.interface import IStore
+
+_ACK_SECONDS = 10.0
+
+
+class Renewer(Protocol):
+    """What renews a credential: see `crawlsock.duties.refresh.Refresher`."""
+
+    def renew(self, account: str, generation: int) -> Deferred[CredentialRow]:
+        """Fire with a credential newer than `generation`."""
+
+
+class CredentialKeeper:
+    """Seal what comes in, open what goes out, and tell crawlers when it changes."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: IStore,
+        vault: Vault,
+        masker: Masker,
+        pool: ConnectionPool,
+        orders: OrderDelivery,
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._masker = masker
+        self._pool = pool
+        self._orders = orders
+        self._settings = settings
+        self._open: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.renewer: Renewer | None = None
+
+    # -- what crawlers get
+
+    async def current(self, account: str, generation: int) -> dict[str, Any] | None:
+        """Return the credential of an account as an assignment carries it; `generation` is what the store says it is.
+
+        None when it is refused, gone, or does not open; its jobs then wait for another one.
+        """
+        known = self._open.get(account)
+        if known is not None and known[0] >= generation:
+            return known[1]
+        row = await self._store.credential(account)
+        if row is None or row.state != "valid":
+            return None
+        try:
+            return self.opened(row)
+        except VaultError as error:
+            self._log.error("A credential does not open: {reason}", reason=str(error), account=account)
+            await self.refuse(account, row.generation, "it cannot be decrypted with this server's key")
+            return None
+
+    def opened(self, row: CredentialRow) -> dict[str, Any]:
+        """Open a row as crawlers get it. Raises `VaultError`."""
+        access_token = self.open_field(row, "access_token")
+        data: dict[str, Any] = {
+            "access_token": access_token,
+            "kind": row.kind,
+            "generation": row.generation,
+        }
+        if row.expires_at is not None:
+            data["expires_at"] = rfc3339(row.expires_at)
+        known = self._open.get(row.account)
+        if known is None or known[0] < row.generation:
+            self._open[row.account] = (row.generation, data)
+        return data
+
+    def open_field(self, row: CredentialRow, field: str) -> str:
+        """Open one secret of a row, and hide it in logs from now on. Raises `VaultError`."""
+        sealed = getattr(row.sealed, field)
+        secret = self._vault.open(sealed, Binding(row.account, row.host, row.kind), field)
+        self._masker.register(secret)
+        return secret
+
+    def seal(self, account: str, host: str, kind: str, secrets: Mapping[str, str | None]) -> dict[str, bytes]:
+        """Seal secrets by the name of their field, and hide them in logs from now on; None is left out."""
+        binding = Binding(account, host, kind)
+        sealed: dict[str, bytes] = {}
+        for field, secret in secrets.items():
+            if secret is not None:
+                self._masker.register(secret)
+                sealed[field] = self._vault.seal(secret, binding, field)
+        return sealed
+
+    def renewed(self, job_id: str, lease: str, session_id: str, generation: int) -> Deferred[dict[str, Any]]:
+        """Fire with a credential newer than `generation` for the account of the job.
+
+        Fails with ``lease_lost``, ``credential_missing``, ``credential_refused``, and ``unavailable`` when the GitLab
+        host did not answer.
+        """
+        return Deferred.fromCoroutine(self._renewed(job_id, lease, session_id, generation))
+
+    async def _renewed(self, job_id: str, lease: str, session_id: str, generation: int) -> dict[str, Any]:
+        job = await self._store.job(job_id)
+        if (session_id, job_id, lease) not in await self._store.sessions_of_account(job.account):
+            raise Refusal(ErrorCode.LEASE_LOST, "the job is no longer this crawler's", "/lease")
+        if self.renewer is None:
+            raise Refusal(ErrorCode.CREDENTIAL_MISSING, "this server renews no credentials")
+        return self.opened(await self.renewer.renew(job.account, generation))
+
+    # -- what changes
+
+    def put(self, credential: Mapping[str, Any], actor: str) -> Deferred[None]:
+        """Seal and store a credential; jobs that waited for it run, and crawlers that hold jobs get it."""
+        return Deferred.fromCoroutine(self._put(credential, actor))
+
+    async def _put(self, credential: Mapping[str, Any], actor: str) -> None:
+        account, host, kind = credential["account"], credential["host"], credential["kind"]
+        allowed = self._settings().allowed_gitlab_hosts
+        if allowed and host not in allowed:
+            raise Refusal(
+                ErrorCode.FORBIDDEN, f"{host} is not among allowed_gitlab_hosts of this server", "/data/host"
+            )
+        fields = ("access_token", "refresh_token", "client_secret")
+        sealed = SealedCredential(
+            **self.seal(account, host, kind, {name: credential.get(name) for name in fields}),
+            client_id=credential.get("client_id"),
+            token_url=credential.get("token_url"),
+        )
+        expires = credential.get("expires_at")
+        await self._store.put_credential(
+            account, host, kind, sealed, None if expires is None else moment(expires), actor
+        )
+        row = await self._store.credential(account)
+        if row is not None:
+            await self.changed(row)
+
+    async def changed(self, row: CredentialRow) -> None:
+        """Push a new credential to every crawler of this server that holds a job of the account."""
+        data = self.opened(row)
+        jobs: dict[str, list[str]] = {}
+        for session_id, job_id, _ in await self._store.sessions_of_account(row.account):
+            jobs.setdefault(session_id, []).append(job_id)
+        for session_id, job_ids in jobs.items():
+            peer = self._pool.by_session(session_id)
+            if peer is None:
+                continue
+            push = {"account": row.account, "host": row.host, **data, "jobs": job_ids}
+            peer.request("credential_update", push, deadline=_ACK_SECONDS).addCallbacks(
+                lambda _: None, self._not_taken, errbackArgs=(peer.name,)
+            )
+
+    async def refuse(self, account: str, generation: int, reason: str) -> None:
+        """Let the jobs of an account wait for another credential, and stop those that run."""
+        self._open.pop(account, None)
+        refused = await self._store.refuse_credential(account, generation, reason)
+        self._log.warn(
+            "The credential of {account} no longer works: {reason}; {jobs} jobs wait for another one",
+            account=account,
+            reason=reason,
+            jobs=refused.jobs,
+        )
+        self._orders.deliver(refused.orders)
+
+    def _not_taken(self, failure: Any, peer: str) -> None:
+        # It asks for a new one itself when the old one stops working.
+        failure.trap(PeerLost, PeerTimeout, Refusal)
+        self._log.debug("{peer} did not take a new credential: {reason}", peer=peer, reason=str(failure.value))
+
+
+def moment(text: str) -> datetime:
+    """Read a moment that the schema has found well-formed."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))

@@ -1,0 +1,211 @@
+"""What operators see of a running server, and what they may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import crawlsock
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
+from crawlsock.masking import Masker
+from crawlsock.server import tokens
+from crawlsock.server.credentials import moment
+from crawlsock.server.middleware import Timing
+from crawlsock.server.peer import Peer, PeerLost, PeerState, PeerTimeout
+from crawlsock.server.pool import ConnectionPool
+from crawlsock.store.values import SessionView
+from crawlsock.wire.errors import ErrorCode, Refusal
+
+if TYPE_CHECKING:
+    from crawlsock.server.dispatcher import Dispatcher
+    from crawlsock.store.interface import IStore
+
+_ACK_SECONDS: Final = 10.0
+
+
+class OperationsDesk:
+    """Answer operators' questions and carry out their commands; every command is in the audit."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: IStore,
+        pool: ConnectionPool,
+        dispatcher: Dispatcher,
+        settings: LiveSettings,
+        timing: Timing,
+        masker: Masker,
+        server_id: str,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._timing = timing
+        self._masker = masker
+        self._server_id = server_id
+        self._began = clock.seconds()
+
+    def crawlers(self) -> Deferred[list[dict[str, Any]]]:
+        """Fire with one view a crawler; what only the server that holds the connection knows is added for ours."""
+        return self._store.sessions().addCallback(lambda sessions: [self._view(each) for each in sessions])
+
+    def _view(self, session: SessionView) -> dict[str, Any]:
+        data = session.as_json()
+        peer = self._pool.by_session(session.session_id)
+        if peer is not None:
+            data["state"] = (
+                "draining" if peer.leaving or peer.state is PeerState.DRAINING else "paused" if peer.paused else "connected"
+            )
+        return data
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """Fire with the state of this server; also when the database is away."""
+        return Deferred.fromCoroutine(self._status())
+
+    async def _status(self) -> dict[str, Any]:
+        jobs: dict[str, int] = {}
+        crawlers = len(self._pool.by_role("crawler"))
+        state = self._store.state
+        try:
+            jobs = await self._store.job_counts()
+            crawlers = len(await self._store.sessions())
+        except Refusal:
+            state = "down"
+        return {
+            "server": {
+                "name": self._settings.current.server_name,
+                "version": crawlsock.__version__,
+                "server_id": self._server_id,
+                "jobs_assigned": self._dispatcher.assigned,
+            },
+            "jobs": jobs,
+            "crawlers": crawlers,
+            "database": {"state": state},
+            "pool": self._pool.statistics(),
+            "uptime": self._clock.seconds() - self._began,
+        }
+
+    def command(self, crawler_id: str, command: str, reason: str | None, actor: str) -> Deferred[None]:
+        """Pause, resume, drain or disconnect a crawler that is connected here.
+
+        Fails with ``unknown_crawler`` and, when the crawler does not answer, ``unavailable``.
+        """
+        return Deferred.fromCoroutine(self._command(crawler_id, command, reason, actor))
+
+    async def _command(self, crawler_id: str, command: str, reason: str | None, actor: str) -> None:
+        peer = self._pool.by_crawler(crawler_id)
+        if peer is None:
+            raise Refusal(
+                ErrorCode.UNKNOWN_CRAWLER,
+                f"no crawler {crawler_id} is connected to this server",
+                "/data/crawler_id",
+            )
+        await self._store.audit(actor, f"crawler_{command}", crawler_id, {} if reason is None else {"reason": reason})
+        await self._COMMANDS[command](self, peer, reason)
+
+    async def _pause(self, peer: Peer, reason: str | None) -> None:
+        peer.paused = True
+        await self._tell(peer, "crawler_pause", reason)
+
+    async def _resume(self, peer: Peer, reason: str | None) -> None:
+        peer.paused = False
+        await self._tell(peer, "crawler_resume", reason)
+        self._dispatcher.wake()
+
+    async def _drain(self, peer: Peer, reason: str | None) -> None:
+        peer.leaving = True
+        peer.credits = 0
+        peer.state = PeerState.DRAINING
+        deadline = self._settings.current.drain_timeout
+        peer.push(
+            "shutdown",
+            # For good: it comes back only when somebody starts it.
+            {"graceful": True, "deadline": deadline, "reason": reason or "drained by an operator", "reconnect_delay": 0},
+        )
+
+    async def _disconnect(self, peer: Peer, reason: str | None) -> None:
+        peer.link.close(reason or "disconnected by an operator")
+
+    async def _tell(self, peer: Peer, type: str, reason: str | None) -> None:
+        try:
+            await peer.request(type, {} if reason is None else {"reason": reason}, deadline=_ACK_SECONDS)
+        except (PeerLost, PeerTimeout) as error:
+            raise Refusal(ErrorCode.UNAVAILABLE, str(error), retry_after=1.0) from None
+
+    _COMMANDS: Final = {"pause": _pause, "resume": _resume, "drain": _drain, "disconnect": _disconnect}
+
+    def broadcast(self, message: str, actor: str) -> Deferred[int]:
+        """Push a message for people to every peer of this server; fire with how many took it."""
+
+        def push(_: None) -> int:
+            return self._pool.broadcast("broadcast", {"message": message})
+
+        return self._store.audit(actor, "broadcast", None, {"message": message}).addCallback(push)
+
+    def set(self, name: str, value: str, actor: str) -> Deferred[None]:
+        """Change a setting. Fails with ``unknown_setting``, ``not_reloadable``, and ``invalid_message`` for the value."""
+        declaration = DECLARATIONS.get(name)
+        if declaration is None:
+            raise Refusal(ErrorCode.UNKNOWN_SETTING, f"there is no setting {name}", "/data/name")
+        if not declaration.reloadable:
+            raise Refusal(ErrorCode.NOT_RELOADABLE, f"{name} is read at start only", "/data/name")
+        try:
+            self._settings.set(name, value)
+        except ConfigError as error:
+            raise Refusal(ErrorCode.INVALID_MESSAGE, str(error), "/data/value") from None
+        shown = "" if declaration.secret else value
+        return self._store.audit(actor, "config_set", name, {"value": shown})
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Every setting, with secrets hidden."""
+        masked = self._settings.loaded.masked()
+        return [
+            {
+                "name": name,
+                "value": value[:4096],
+                "source": source[:128],
+                "reloadable": DECLARATIONS[name].reloadable,
+            }
+            for name, (value, source) in masked.items()
+        ]
+
+    def create_token(
+        self, role: str, name: str, accounts: Sequence[str] | None, expires_at: str | None, actor: str
+    ) -> Deferred[dict[str, Any]]:
+        """Make a token; fire with it and its id."""
+
+        async def create() -> dict[str, Any]:
+            token, token_id = await tokens.create_token(
+                self._store,
+                role,
+                name,
+                None if accounts is None else frozenset(accounts),
+                None if expires_at is None else moment(expires_at),
+                actor,
+            )
+            self._masker.register(token)
+            return {"token": token, "token_id": token_id}
+
+        return Deferred.fromCoroutine(create())
+
+    def revoke_token(self, token_id: str, actor: str) -> Deferred[None]:
+        """End a token, and the connections of this server that were made with it."""
+
+        def close(_: None) -> None:
+            refusal = Refusal(ErrorCode.AUTHENTICATION_FAILED, "the token of this connection was revoked")
+            for peer in self._pool:
+                if peer.token_id == token_id and peer.alive:
+                    peer.refuse(refusal, None)
+                    peer.link.close(refusal.message)
+
+        return self._store.revoke_token(token_id, actor).addCallback(close)
+
+    @property
+    def timing(self) -> Timing:
+        """How requests went, for metrics."""
+        return self._timing
