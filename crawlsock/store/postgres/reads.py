@@ -38,10 +38,11 @@ _SCOPES: Final = {
 }
 
 
-def _progress(job_id: str, state: str, row: Row, attempt: int) -> ProgressView | None:
+def _progress(job_id: str, state: str, row: Row) -> ProgressView | None:
     reported_by, stage, seq, entities, percent, rate, time_left, message, updated_at = row
     if reported_by is None:
-        return None
+        # A job may be done without having said anything on the way.
+        return job_view(job_id, Snapshot(state)) if state == State.COMPLETED.value else None
     snapshot = Snapshot(state, stage, loads(entities), percent, rate, updated_at)
     return job_view(job_id, snapshot, seq=seq, message=message, time_left=time_left)
 
@@ -79,7 +80,7 @@ def _job(row: Row) -> JobView:
         estimated_size=row[28],
         files=loads(row[29]) or None,
         summary=None if row[30] is None else loads(row[30]),
-        progress=_progress(row[0], row[2], row[31:], row[5]),
+        progress=_progress(row[0], row[2], row[31:]),
     )
 
 

@@ -1,0 +1,79 @@
+"""Hold the PostgreSQL store to the contract of all stores."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from datetime import datetime, timezone
+from importlib import import_module
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from crawlsock.store.database import Database
+from crawlsock.store.interface import IStore
+from crawlsock.store.postgres import PostgresStore
+from tests.integration.postgres import fresh_database
+from tests.store import contract
+from tests.store.contract.base import SERVER, StoreContract
+
+_SHIFT = """
+DO $$
+DECLARE
+    target record;
+BEGIN
+    FOR target IN
+        SELECT table_name, string_agg(format('%1$I = %1$I - interval %2$L', column_name, '{seconds} seconds'), ', ') AS changes
+        FROM information_schema.columns
+        WHERE table_schema = 'crawlsock' AND data_type = 'timestamp with time zone' AND table_name <> 'schema_migration'
+        GROUP BY table_name
+    LOOP
+        EXECUTE format('UPDATE crawlsock.%I SET ', target.table_name) || target.changes;
+    END LOOP;
+END $$
+"""
+
+
+class OnPostgres(StoreContract):
+    """Give the claims a database of their own, whose past can be moved back."""
+
+    database: Database
+
+    def make_store(self) -> Deferred[IStore]:
+        return Deferred.fromCoroutine(self._make())
+
+    async def _make(self) -> IStore:
+        self.database = Database(reactor, fresh_database())
+        self.addCleanup(self.database.stop)
+        await self.database.start()
+        await self.database.when_up()
+        store = PostgresStore(reactor, self.database, server_id=SERVER)  # type: ignore[arg-type]
+        await store.when_up()
+        return store  # type: ignore[return-value]
+
+    async def advance(self, seconds: float) -> None:
+        # Moving everything that happened into the past is the same as waiting.
+        await self.database.call(_SHIFT.format(seconds=seconds))
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    async def audited(self) -> list[tuple[str, str, str | None]]:
+        rows = await self.database.call("SELECT actor, action, target FROM crawlsock.audit ORDER BY audit_id")
+        return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _claims() -> dict[str, Any]:
+    """Return one test case a class of claims: the claims, on PostgreSQL."""
+    cases = {}
+    for found in pkgutil.iter_modules(contract.__path__, f"{contract.__name__}."):
+        for name, case in vars(import_module(found.name)).items():
+            if inspect.isclass(case) and issubclass(case, StoreContract) and case is not StoreContract:
+                body = {"__module__": __name__, "__doc__": case.__doc__}
+                cases[f"{name}OnPostgres"] = type(f"{name}OnPostgres", (OnPostgres, case), body)
+    return cases
+
+
+globals().update(_claims())
+del OnPostgres, StoreContract
