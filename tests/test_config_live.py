@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from crawlsock.config import Change, ConfigError, LiveSettings, NotReloadable, Settings, UnknownSetting, load
+from crawlsock.config import (
+    Change,
+    ConfigError,
+    LiveSettings,
+    NotReloadable,
+    ReloadOnHangup,
+    Settings,
+    UnknownSetting,
+    load,
+)
 
 
 class LiveSettingsTests(SynchronousTestCase):
@@ -75,9 +90,7 @@ class LiveSettingsTests(SynchronousTestCase):
             "did you mean queue_limit?",
             str(self.assertRaises(UnknownSetting, self.live.set, "queu_limit", "1")),
         )
-        self.assertIn(
-            "restart", str(self.assertRaises(NotReloadable, self.live.set, "database_pool_size", "5"))
-        )
+        self.assertIn("restart", str(self.assertRaises(NotReloadable, self.live.set, "database_pool_size", "5")))
         self.assertIn("'x'", str(self.assertRaises(ConfigError, self.live.set, "queue_limit", "x")))
         self.assertRaises(ConfigError, self.live.set, "rate_limit_burst", "1")
         self.assertEqual((self.heard, self.live.current.rate_limit_burst), ([], 40_000))
@@ -101,3 +114,64 @@ class LiveSettingsTests(SynchronousTestCase):
         self.unsubscribe()
         self.live.set("queue_limit", "6")
         self.assertEqual(self.heard, [])
+
+
+class Reactor:
+    """As much of a reactor as a signal handler may touch: it keeps the calls for later."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def callFromThread(self, function: Callable[[], None]) -> None:
+        self.calls.append(function)
+
+
+class HangupTests(SynchronousTestCase):
+    """SIGHUP reads the configuration again."""
+
+    def setUp(self) -> None:
+        self.file = Path(self.mktemp())
+        self.file.write_text("queue_limit = 5\n")
+        self.live = LiveSettings(load({"config": str(self.file)}, {}))
+        self.reactor = Reactor()
+        self.part = ReloadOnHangup(self.live, cast(IReactorFromThreads, self.reactor))
+        self.before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, self.before)
+        self.events: list[LogEvent] = []
+        observer = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def hang_up(self) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        for call in self.reactor.calls:
+            call()
+
+    def test_a_signal_reloads(self) -> None:
+        """SIGHUP applies what the file says now, once the reactor is free."""
+        self.part.start()
+        self.part.start()
+        self.file.write_text("queue_limit = 6\ndatabase_pool_size = 9\n")
+        self.hang_up()
+        self.assertEqual(self.live.current.queue_limit, 6)
+        said = [event.get("effect") for event in self.events if "effect" in event]
+        self.assertEqual(said, ["needs a restart to change", "changed"])
+        self.part.stop()
+
+    def test_a_bad_file_is_logged(self) -> None:
+        """A file that cannot be used is logged with its place, and the server goes on as it was."""
+        self.part.start()
+        self.file.write_text("queue_limit = 'x'\n")
+        self.hang_up()
+        self.assertEqual(self.live.current.queue_limit, 5)
+        errors = [event["reason"] for event in self.events if event.get("log_level") is LogLevel.error]
+        self.assertIn(f"{self.file}:1", errors[0])
+        self.part.stop()
+
+    def test_the_signal_is_given_back(self) -> None:
+        """After the stop, which may come twice or first, the signal does what it did before."""
+        self.part.stop()
+        self.part.start()
+        self.part.stop()
+        self.part.stop()
+        self.assertEqual(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)

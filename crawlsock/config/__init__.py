@@ -7,6 +7,7 @@ names the place and the remedy (`ConfigError`).
 """
 
 from crawlsock.config.errors import ConfigError, NotReloadable, UnknownSetting
+from crawlsock.config.hangup import ReloadOnHangup
 from crawlsock.config.live import Change, LiveSettings
 from crawlsock.config.load import OPTIONS, Loaded, OptionSpec, Source, load
 from crawlsock.config.settings import DECLARATIONS, Settings
@@ -20,6 +21,7 @@ __all__ = [
     "Loaded",
     "NotReloadable",
     "OptionSpec",
+    "ReloadOnHangup",
     "Settings",
     "Source",
     "UnknownSetting",

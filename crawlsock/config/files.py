@@ -30,9 +30,7 @@ def _read(path: str, what: str) -> str:
     try:
         return Path(path).expanduser().read_text("utf-8")
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot read the {what} ({error.strerror}); name a file that exists"
-        ) from None
+        raise ConfigError(f"{path}: cannot read the {what} ({error.strerror}); name a file that exists") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: the {what} is not UTF-8 text; save it as UTF-8") from None
 

@@ -110,9 +110,7 @@ def _parse_uid(text: str) -> int:
     try:
         return pwd.getpwnam(text).pw_uid
     except KeyError:
-        raise ValueError(
-            f"names {text!r}, which is no user of this machine; write a user name or a uid"
-        ) from None
+        raise ValueError(f"names {text!r}, which is no user of this machine; write a user name or a uid") from None
 
 
 _HOST = re.compile(
@@ -123,9 +121,7 @@ _HOST = re.compile(
 
 def _parse_host(text: str) -> str:
     if _HOST.fullmatch(text.lower()) is None:
-        raise ValueError(
-            f"holds {text!r}, which is no host name; write it without scheme or path: gitlab.example.com"
-        )
+        raise ValueError(f"holds {text!r}, which is no host name; write it without scheme or path: gitlab.example.com")
     return text.lower()
 
 

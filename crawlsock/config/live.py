@@ -85,9 +85,7 @@ class LiveSettings:
         """
         declaration = DECLARATIONS.get(name)
         if declaration is None:
-            raise UnknownSetting(
-                f"config_set {name}: there is no such setting{suggestion(name, DECLARATIONS)}"
-            )
+            raise UnknownSetting(f"config_set {name}: there is no such setting{suggestion(name, DECLARATIONS)}")
         if not declaration.reloadable:
             raise NotReloadable(
                 f"config_set {name}: this setting is read at start only; "
@@ -128,6 +126,4 @@ class LiveSettings:
                 subscriber(settings, changed)
             except Exception:
                 # One part that cannot follow must not keep the others from hearing of the change.
-                self._log.failure(
-                    "A part of the server did not take the change of {names}", names=sorted(changed)
-                )
+                self._log.failure("A part of the server did not take the change of {names}", names=sorted(changed))

@@ -62,9 +62,7 @@ class OptionSpec:
 
 def _option_specs() -> Iterator[OptionSpec]:
     yield OptionSpec("config", "FILE", "Read settings from this TOML file.")
-    yield OptionSpec(
-        "env_file", "FILE", "Read environment variables from this file; the environment goes before it."
-    )
+    yield OptionSpec("env_file", "FILE", "Read environment variables from this file; the environment goes before it.")
     yield OptionSpec("database", "URL", "The database, without a password; DATABASE_URL may hold one.")
     for each in DECLARATIONS.values():
         if each.secret:
@@ -110,13 +108,9 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Loade
     for key in given:
         if key not in flags:
             flag = "--" + key.replace("_", "-")
-            raise ConfigError(
-                f"option {flag}: there is no such option{suggestion(flag, flags.values(), '--')}"
-            )
+            raise ConfigError(f"option {flag}: there is no such option{suggestion(flag, flags.values(), '--')}")
     variables = _variables(given.get("env_file"), environ)
-    path = given.get("config") or (
-        variables["CRAWLSOCK_CONFIG"].text if "CRAWLSOCK_CONFIG" in variables else None
-    )
+    path = given.get("config") or (variables["CRAWLSOCK_CONFIG"].text if "CRAWLSOCK_CONFIG" in variables else None)
     layers: list[tuple[str, Mapping[str, Entry]]] = [
         ("option", _from_options(given)),
         ("environment", _from_variables(variables)),
@@ -170,9 +164,7 @@ def _secret(named: str, path: str, place: str) -> Entry:
         text = Path(path).expanduser().read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise ConfigError(
-            f"{place}: cannot read {path} ({reason}); name a file that holds the {named}"
-        ) from None
+        raise ConfigError(f"{place}: cannot read {path} ({reason}); name a file that holds the {named}") from None
     if not text:
         raise ConfigError(f"{place}: {path} is empty; write the {named} into it")
     return Entry(text, f"{place} ({path})")
@@ -185,9 +177,7 @@ def _collect(entries: Mapping[str, Entry]) -> dict[str, Entry]:
         pointer = found.pop(f"{name}_file", None) if declaration.secret else None
         if pointer is not None:
             if name in found:
-                raise ConfigError(
-                    f"{pointer.place}: {found[name].place} says the same thing; remove one of the two"
-                )
+                raise ConfigError(f"{pointer.place}: {found[name].place} says the same thing; remove one of the two")
             found[name] = _secret(name, pointer.text, pointer.place)
     return found
 
@@ -243,9 +233,7 @@ def _from_file(path: str | None) -> Mapping[str, Entry]:
     entries = read_toml(path)
     for name, entry in entries.items():
         if name not in known:
-            raise ConfigError(
-                f"{entry.place}: there is no such setting{suggestion(name.replace('-', '_'), known)}"
-            )
+            raise ConfigError(f"{entry.place}: there is no such setting{suggestion(name.replace('-', '_'), known)}")
         declaration = DECLARATIONS.get(name)
         native = declaration.kind.native if declaration else (str,)
         if entry.native not in native:

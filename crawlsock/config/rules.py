@@ -40,8 +40,7 @@ RULES = (
     Rule(
         ("max_frame_before_hello", "max_frame"),
         lambda s: s.max_frame_before_hello <= s.max_frame,
-        "a stranger must not be allowed more than a known peer; "
-        "lower max_frame_before_hello or raise max_frame",
+        "a stranger must not be allowed more than a known peer; lower max_frame_before_hello or raise max_frame",
     ),
     Rule(
         ("rate_limit_burst", "rate_limit_requests"),
