@@ -3,8 +3,8 @@
 The law of this module: it knows batches, not their meaning. What a kind of item says, and what its answer means, is
 told to it by its owner. It holds no timer: an idle writer commits at once, a busy one in large groups, because the next
 batch forms while this one is committed. A batch whose commit was cut off is sent again whole, which is why every item
-must be idempotent. A batch that the database refuses is halved until the one bad item stands alone: its neighbours do not
-pay for it.
+must be idempotent. A batch that the database refuses is halved until the one bad item stands alone: its
+neighbours do not pay for it.
 """
 
 from __future__ import annotations

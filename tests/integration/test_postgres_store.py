@@ -24,7 +24,8 @@ DECLARE
     target record;
 BEGIN
     FOR target IN
-        SELECT table_name, string_agg(format('%1$I = %1$I - interval %2$L', column_name, '{seconds} seconds'), ', ') AS changes
+        SELECT table_name,
+               string_agg(format('%1$I = %1$I - interval %2$L', column_name, '{seconds} seconds'), ', ') AS changes
         FROM information_schema.columns
         WHERE table_schema = 'crawlsock' AND data_type = 'timestamp with time zone' AND table_name <> 'schema_migration'
         GROUP BY table_name
@@ -48,9 +49,9 @@ class OnPostgres(StoreContract):
         self.addCleanup(self.database.stop)
         await self.database.start()
         await self.database.when_up()
-        store = PostgresStore(reactor, self.database, server_id=SERVER)  # type: ignore[arg-type]
+        store = PostgresStore(reactor, self.database, server_id=SERVER)
         await store.when_up()
-        return store  # type: ignore[return-value]
+        return store
 
     async def advance(self, seconds: float) -> None:
         # Moving everything that happened into the past is the same as waiting.
@@ -76,4 +77,3 @@ def _claims() -> dict[str, Any]:
 
 
 globals().update(_claims())
-del OnPostgres, StoreContract
