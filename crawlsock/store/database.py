@@ -78,6 +78,14 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
             # Stock raises into the reactor, which logs a traceback for every restart of the database.
             self._told_lost(str(error).strip() or "the server closed the connection")
 
+    def connectionLost(self, reason: Any) -> None:
+        # A reactor may report a lost peer without a read; then stock swallows it when no statement is under
+        # way.
+        idle = self._pollingD is None
+        super().connectionLost(reason)
+        if idle:
+            self._told_lost("the connection was lost")
+
     def checkForNotifies(self) -> None:
         # Stock starts a Cooperator task for each. Our observers set a flag, so they are called right here.
         notices, self._connection.notifies[:] = self._connection.notifies[:], []

@@ -102,7 +102,7 @@ class Pool:
         self._on_state = on_state
         self._size = size
         self._running = False
-        self._links: set[Link] = set()
+        self._links: dict[Link, float] = {}  # each with the time from which it was there
         self._idle: list[Link] = []
         self._connecting: set[Deferred[None]] = set()
         self._delays: set[IDelayedCall] = set()
@@ -145,6 +145,7 @@ class Pool:
             link = self._idle.pop()  # the last one used: its backend is warm
             if link.alive:
                 return succeed(link)
+            link.close("found dead")
         if not self._running:
             return fail(DatabaseAway("the database pool is not running"))
         if self.error is not None:
@@ -219,7 +220,7 @@ class Pool:
             return
         self._failures = 0
         self._connects += 1
-        self._links.add(link)
+        self._links[link] = self._clock.seconds()
         link.when_lost(lambda: self._lost(link))
         self._set_up()
         self.release(link)
@@ -233,12 +234,13 @@ class Pool:
             self._set_down(error)
 
     def _lost(self, link: Link) -> None:
-        self._links.discard(link)
+        lived = self._clock.seconds() - self._links.pop(link)
         if link in self._idle:
             self._idle.remove(link)
         if self._running:
-            # At once: one lost connection is most often just that. Only an attempt that fails says "away".
-            self._later(0.0)
+            # At once: one lost connection is most often just that. But a server that lets us in only to
+            # throw us out must not be knocked at without pause.
+            self._later(0.0 if lived > LONGEST_DELAY else reconnect_delay(0, self._jitter))
 
     def _later(self, seconds: float) -> None:
         def open_now() -> None:
@@ -282,9 +284,7 @@ class Pool:
     def _give_up(self, waiter: _Waiter) -> None:
         self._waiting.remove(waiter)
         waiter.timeout = None
-        waiter.deferred.errback(
-            DatabaseAway(f"no database connection became free within {self._patience:g} s")
-        )
+        waiter.deferred.errback(DatabaseAway(f"no database connection became free within {self._patience:g} s"))
 
     def _forget(self, deferred: Deferred[Link]) -> None:
         for waiter in self._waiting:

@@ -39,7 +39,9 @@ class PoolCase(SynchronousTestCase):
 
     def up(self) -> list[FakeLink]:
         self.pool.start()
-        return [self.server.accept() for _ in range(self.size)]
+        links = [self.server.accept() for _ in range(self.size)]
+        self.clock.advance(60)
+        return links
 
 
 class HandingOut(PoolCase):
@@ -156,6 +158,15 @@ class Losing(PoolCase):
         self.server.refuse(Unsuitable("too old"))
         self.failureResultOf(ready, Unsuitable)
         self.failureResultOf(self.pool.when_up(), Unsuitable)
+
+    def test_thrown_out(self) -> None:
+        """A connection that was lost as soon as it was made is replaced after a pause."""
+        self.pool.start()
+        self.server.accept().close("killed")
+        self.clock.advance(0)
+        self.assertEqual(len(self.server.attempts), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.server.attempts), 2)
 
     def test_discard(self) -> None:
         """Suspect connections are closed and replaced."""
