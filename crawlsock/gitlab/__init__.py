@@ -5,6 +5,7 @@ it. `docs/gitlab-crawler.md` tells what is crawled, and what the files look like
 """
 
 from crawlsock.gitlab.api import ClientSettings
+from crawlsock.gitlab.app import make_executor, threads_of
 from crawlsock.gitlab.crawl import CrawlSettings
 from crawlsock.gitlab.handlers import JOB_TYPES, GitLabCrawler, Settings
 from crawlsock.gitlab.hosts import AllowedHosts, HostRefused
@@ -19,4 +20,6 @@ __all__ = [
     "HostRefused",
     "Settings",
     "TreqTransport",
+    "make_executor",
+    "threads_of",
 ]
