@@ -20,19 +20,6 @@ from crawlsock.wire.catalog import Catalog, MessageType
 from crawlsock.wire.errors import ErrorCode
 from crawlsock.wire.schema import OPAQUE, PUSH_ONLY, Schema
 
-#: Shared definitions that are worth a section of their own; the others are told where they are used.
-_SECTIONS = (
-    "assignment",
-    "credential",
-    "new_job",
-    "child_job",
-    "item_status",
-    "entities",
-    "files",
-    "job_view",
-    "progress_view",
-    "opaque",
-)
 _PART = r"(<!-- generated: {} -->\n).*?(<!-- end of generated: {} -->)"
 
 
@@ -43,10 +30,11 @@ def render(text: str, catalog: Catalog) -> str:
     """
     for name, write in _PARTS.items():
         pattern = re.compile(_PART.format(name, name), re.DOTALL)
-        body = "\n".join(write(catalog))
-        text, found = pattern.subn(lambda match, body=body: f"{match[1]}\n{body}\n\n{match[2]}", text)
-        if found != 1:
-            raise ValueError(f"the document must hold one pair of markers for the part {name!r}, not {found}")
+        match = pattern.search(text)
+        if match is None:
+            raise ValueError(f"the document must hold a pair of markers for the part {name!r}")
+        body = "\n".join(write(catalog)).rstrip()
+        text = f"{text[: match.end(1)]}\n{body}\n\n{text[match.start(2) :]}"
     return text
 
 
@@ -99,23 +87,24 @@ def _message(kind: MessageType) -> Iterator[str]:
 
 def _shared(catalog: Catalog) -> Iterator[str]:
     definitions = {reference.rsplit("/", 1)[1]: schema for reference, schema in catalog.definitions.items()}
-    for name in _SECTIONS:
-        schema = definitions[name]
+    plain = {}
+    for name, schema in sorted(definitions.items()):
+        rows = list(_rows(schema))
+        if not rows:
+            plain[name] = schema
+            continue
         yield f"### `{name}`"
         yield ""
-        yield schema["description"]
-        rows = list(_rows(schema, definitions))
-        if rows:
-            yield ""
-            yield from _table(rows)
+        yield schema.get("description", "")
+        yield ""
+        yield from _table(rows)
         yield ""
     yield "### Plain values"
     yield ""
     yield "| name | form | meaning |"
     yield "|---|---|---|"
-    for name, schema in sorted(definitions.items()):
-        if schema.get("type") not in ("object", None) and name not in _SECTIONS:
-            yield f"| `{name}` | {_form(schema)} | {schema.get('description', '')} |"
+    for name, schema in plain.items():
+        yield f'| <a id="{name}"></a>`{name}` | {_form(schema)} | {schema.get("description", "")} |'
 
 
 def _table(rows: Sequence[tuple[str, bool, str, str]]) -> Iterator[str]:
@@ -125,35 +114,27 @@ def _table(rows: Sequence[tuple[str, bool, str, str]]) -> Iterator[str]:
         yield f"| `{name}` | {'required' if required else ''} | {form} | {meaning} |"
 
 
-def _rows(
-    schema: Schema, definitions: dict[str, Schema] | None = None, prefix: str = ""
-) -> Iterator[tuple[str, bool, str, str]]:
+def _rows(schema: Schema, prefix: str = "") -> Iterator[tuple[str, bool, str, str]]:
     """Iterate over the fields of an object as (dotted name, required, form, meaning), nested ones after it."""
     if schema.get("type") == "array":
-        yield from _rows(schema["items"], definitions, f"{prefix}[].")
+        yield from _rows(schema["items"], f"{prefix}[].")
     for pattern, child in schema.get("patternProperties", {}).items():
-        yield f"{prefix}<name>", False, f"{_form(child)}, names `{_cell(pattern)}`", child.get("description", "")
-        inside = (definitions or {}).get(_target(child), child)
-        yield from _rows(inside, definitions, f"{prefix}<name>.")
+        yield f"{prefix}*", False, _form(child), f"Names match `{_cell(pattern)}`."
+        yield from _rows(child, f"{prefix}*.")
     for name, child in schema.get("properties", {}).items():
         meaning = child.get("description", "")
         if child.get(PUSH_ONLY) and not meaning.startswith("Push only"):
             meaning = f"Push only. {meaning}"
         yield prefix + name, name in schema.get("required", ()), _form(child), meaning
-        inner = child["items"] if child.get("type") == "array" else child
-        mark = "[]." if child.get("type") == "array" else "."
-        yield from _rows(inner, definitions, f"{prefix}{name}{mark}")
-
-
-def _target(schema: Schema) -> str:
-    return str(schema.get("$ref", "")).rsplit("/", 1)[-1]
+        is_list = child.get("type") == "array"
+        yield from _rows(child["items"] if is_list else child, f"{prefix}{name}{'[].' if is_list else '.'}")
 
 
 def _form(schema: Schema) -> str:
     """Return type and limits in few words; shared definitions as links."""
-    target = _target(schema)
-    if target:
-        return f"[{target}](#{target if target in _SECTIONS else 'plain-values'})"
+    if "$ref" in schema:
+        target = schema["$ref"].rsplit("/", 1)[1]
+        return f"[{target}](#{target})"
     if "oneOf" in schema:
         return " or ".join(map(_form, schema["oneOf"]))
     if "enum" in schema:
