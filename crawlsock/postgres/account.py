@@ -29,9 +29,7 @@ class Account:
     gid: int
     switch: bool
 
-    def run(
-        self, command: Sequence[str], *, timeout: float, stdin: str = ""
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], *, timeout: float, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `command` to its end as this account; return its result, both outputs together in `stdout`.
 
         :raise subprocess.TimeoutExpired: after `timeout` seconds; the child has been killed by then.

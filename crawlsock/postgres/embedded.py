@@ -27,7 +27,7 @@ from crawlsock.postgres.errors import (
     StartFailed,
 )
 from crawlsock.postgres.initialise import DATABASE, ROLE, initialise, reset_password
-from crawlsock.postgres.layout import Layout, make_layout
+from crawlsock.postgres.layout import Layout, make_layout, remove
 from crawlsock.postgres.locks import Usage, exclusive
 
 PORT: Final = 5432  # no TCP is opened; it is a part of the socket's name
@@ -113,6 +113,14 @@ class EmbeddedPostgres:
             self._process = None
             self._reap()
             return not leave
+
+    def destroy(self) -> None:
+        """Stop the server, whoever uses it, and delete the cluster with all that belongs to it."""
+        self.stop(force=True)
+        layout = self._existing_layout()
+        if layout is not None:
+            with exclusive(layout.lock_file, patience=2 * _START_PATIENCE):
+                remove(layout)
 
     def is_running(self) -> bool:
         """Tell whether the server that we started or adopted lives. Cheap: for asking twice a second."""

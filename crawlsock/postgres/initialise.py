@@ -62,8 +62,7 @@ def initialise(layout: Layout, installation: Installation) -> None:
         layout,
         installation,
         unfinished,
-        f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}';\n"
-        f"CREATE DATABASE {DATABASE} OWNER {ROLE};\n",
+        f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}';\nCREATE DATABASE {DATABASE} OWNER {ROLE};\n",
     )
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as configuration:
         configuration.write(_SETTINGS)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -158,6 +159,25 @@ def _other_place(home: Path, account: Account) -> Path:
             "name a data directory that it can reach, or set DATABASE_URL"
         )
     return place
+
+
+def remove(layout: Layout) -> None:
+    """Delete everything that was ever made for this cluster, wherever it is, and the data directory once empty.
+
+    The server must not run. What somebody else put into the data directory stays, and the directory with it.
+    """
+    recorded = _read_line(layout.home / "socket.place")
+    if recorded is not None and _is_private(Path(recorded), layout.account):
+        shutil.rmtree(recorded, ignore_errors=True)
+    for name in (_CLUSTER, "cluster.unfinished", "cluster.secret", "programs", "socket"):
+        shutil.rmtree(layout.place / name, ignore_errors=True)
+    for name in ("password", "location", "id", "socket.place", "postgres.log", "postgres.log.1", "users", "lock"):
+        (layout.home / name).unlink(missing_ok=True)
+    for directory in {layout.place, layout.home}:
+        try:
+            directory.rmdir()
+        except OSError:
+            pass  # not empty: there is something in it that is not ours
 
 
 def own_directory(path: Path, account: Account) -> None:

@@ -23,9 +23,7 @@ def exclusive(path: Path, *, patience: float) -> Iterator[None]:
         until = time.monotonic() + patience
         while not _try(descriptor, fcntl.LOCK_EX):
             if time.monotonic() > until:
-                raise StartFailed(
-                    f"another process has been starting or stopping {path.parent} for {patience:g} s"
-                )
+                raise StartFailed(f"another process has been starting or stopping {path.parent} for {patience:g} s")
             time.sleep(0.05)
         yield
     finally:

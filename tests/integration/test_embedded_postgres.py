@@ -117,9 +117,7 @@ class LifeMixin:
     def test_access(self: EmbeddedCase) -> None:  # type: ignore[misc]
         """A new server takes its own role's password over a private socket, and nothing else."""
         cluster = self.embedded().start()
-        self.assertEqual(
-            execute(cluster.dsn(), "SELECT current_user, current_database()"), [("crawlsock",) * 2]
-        )
+        self.assertEqual(execute(cluster.dsn(), "SELECT current_user, current_database()"), [("crawlsock",) * 2])
         self.assertEqual(execute(cluster.dsn(), "SHOW listen_addresses"), [("",)])
         self.assertEqual(execute(cluster.dsn(), "SHOW fsync"), [("on",)])
         self.assertEqual(stat.S_IMODE(cluster.socket_dir.stat().st_mode), 0o700)
@@ -366,6 +364,17 @@ class Supervised(EmbeddedCase):
         finally:
             await supervisor.stopService()
         self.assertEqual(postgres_processes(cluster.data_dir / "cluster"), [])
+
+    def test_destroyed(self) -> None:
+        """A throw-away server leaves nothing, neither here nor where it really was."""
+        private = self.directory / "private"
+        private.mkdir(mode=0o700)
+        embedded = self.embedded(private / "data")
+        cluster = embedded.start()
+        place = Path((private / "data" / "location").read_text().strip())
+        embedded.destroy()
+        self.assertFalse(place.exists() or cluster.socket_dir.exists())
+        self.assertEqual(list(private.iterdir()), [])
 
     def test_removed_while_running(self) -> None:
         """A server whose directory somebody removed is stopped all the same."""
