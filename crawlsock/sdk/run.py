@@ -47,7 +47,10 @@ class Run:
         context = self._context = copy_context()
         job = self.job
         try:
-            self._coroutine = context.run(function, job) if not job.paused else _held(function, job)
+            coroutine = context.run(function, job) if not job.paused else _held(function, job)
+            if not hasattr(coroutine, "send"):
+                raise TypeError(f"the function for {job.type} must be declared with 'async def'")
+            self._coroutine = coroutine
         except BaseException:
             self.abandon(Failure())  # type: ignore[no-untyped-call]
         else:

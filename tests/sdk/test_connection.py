@@ -1,0 +1,527 @@
+"""Claims about connections: the greeting, coming back, and what becomes of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from crawlsock.sdk import Connection, NotAnswered, NotConnected, Refused, Welcome
+from crawlsock.sdk.outbox import Request
+from crawlsock.wire.message import Message
+from tests.sdk.fake import CODEC, JOB, FakeServer, absent, busy
+
+
+class FakePeer:
+    """A peer that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.leases: list[str] = []
+        self.role = "crawler"
+        self.messages: list[Message] = []
+
+    def introduction(self) -> dict[str, Any]:
+        return {"role": self.role, "crawler_id": "c"} if self.role == "crawler" else {"role": self.role}
+
+    def held(self) -> Sequence[str]:
+        return self.leases
+
+    def welcomed(self, welcome: Welcome) -> None:
+        self.log.append("welcomed")
+
+    def session_lost(self) -> None:
+        self.log.append("session lost")
+
+    def link_lost(self) -> None:
+        self.log.append("link lost")
+
+    def pushed(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def turn_ends(self) -> None: ...
+
+    def refused(self, reason: Exception) -> None:
+        self.log.append(f"refused: {reason}")
+
+
+class ConnectionCase(TestCase):
+    """A connection and a scripted server on one clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = FakeServer(self.clock)
+        self.peer = FakePeer()
+        self.connection = Connection(
+            self.server, self.peer, reactor=self.clock, codec=CODEC, random=Random(7), outbox_limit=50
+        )
+        self.requests = self.connection.requests
+
+    def begin(self) -> None:
+        self.connection.start()
+        self.server.turn()
+        self.server.heard.clear()
+
+    def started(self, number: int = 1) -> Deferred[Message]:
+        return self.requests.ask("job_started", job_id=JOB.format(number), lease=f"l{number}")
+
+
+class Greeting(ConnectionCase):
+    def test_welcome(self) -> None:
+        """Starting connects at once and fires with what the server agreed to."""
+        started = self.connection.start()
+        self.server.turn()
+        welcome = self.successResultOf(started)
+        self.assertEqual((welcome.version, welcome.heartbeat_interval), (1, 10))
+        self.assertEqual(self.server.attempts, [0.0])
+        self.assertTrue(self.connection.connected)
+
+    def test_starting_twice(self) -> None:
+        """Starting twice is one start."""
+        first, second = self.connection.start(), self.connection.start()
+        self.server.turn()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(len(self.server.hellos), 1)
+
+    def test_final_refusals(self) -> None:
+        """A refusal that will not change ends the connection and reaches whoever started it."""
+        for code in ("authentication_failed", "unsupported_version", "duplicate_crawler", "forbidden"):
+            self.setUp()
+            self.server.refuse_hello.append({"code": code, "message": "no"})
+            started = self.connection.start()
+            asked = self.started()
+            self.server.turn()
+            self.assertEqual(self.failureResultOf(started, Refused).value.code, code)
+            self.failureResultOf(asked, Refused)
+            self.assertEqual(self.peer.log, [f"refused: {code}: no"])
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.server.pass_time(60, 1)
+            self.assertEqual(len(self.server.attempts), 1)
+
+    def test_foreign_version(self) -> None:
+        """A server that chooses a version not offered is refused by the client."""
+        self.server.welcome["version"] = 2
+        started = self.connection.start()
+        self.server.turn()
+        self.assertEqual(self.failureResultOf(started, Refused).value.code, "unsupported_version")
+
+    def test_passing_refusals(self) -> None:
+        """A server that is unavailable is asked again after the time it names."""
+        self.server.refuse_hello.append({"code": "unavailable", "message": "no database", "retry_after": 4})
+        started = self.connection.start()
+        self.server.turn()
+        self.server.pass_time(3.9)
+        self.assertNoResult(started)
+        self.assertEqual(len(self.server.attempts), 1)
+        self.server.pass_time(2.2)
+        self.successResultOf(started)
+
+    def test_silent_server(self) -> None:
+        """A server that accepts and never answers hello is left after ten seconds."""
+        self.server._greet = lambda hello: None  # type: ignore[method-assign]
+        self.connection.start()
+        self.server.pass_time(11, 0.5)
+        self.assertGreaterEqual(len(self.server.attempts), 2)
+
+    def test_deadline(self) -> None:
+        """With a deadline, starting fails when nobody was there, and says why."""
+        self.server.unreachable.extend(absent() for _ in range(1000))
+        started = self.connection.start(deadline=3)
+        self.server.pass_time(4)
+        failure = self.failureResultOf(started, NotConnected)
+        self.assertIn("No such file", str(failure.value))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_restart(self) -> None:
+        """A connection that was stopped can be started again, even while its old link still closes."""
+        self.begin()
+        stopped = self.connection.stop()
+        started = self.connection.start()
+        self.server.turn()
+        self.successResultOf(stopped)
+        self.successResultOf(started)
+        self.assertEqual(len(self.server.hellos), 2)
+        self.assertNotIn("resume", self.server.hellos[1].data)
+
+    def test_stopping(self) -> None:
+        """Stopping closes the link, fails what is unanswered, and leaves nothing behind."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = self.started()
+        self.server.turn()
+        stopped = self.connection.stop()
+        self.failureResultOf(asked, NotConnected)
+        self.assertNoResult(stopped)
+        self.server.turn()
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.failureResultOf(self.started(), NotConnected)
+
+    def test_stopping_before_starting(self) -> None:
+        """Stopping what was not started, and stopping twice, both work."""
+        self.successResultOf(self.connection.stop())
+        self.begin()
+        self.connection.stop()
+        last = self.connection.stop()
+        self.server.turn()
+        self.successResultOf(last)
+
+    def test_stubborn_link(self) -> None:
+        """A link that does not close is cut after five seconds."""
+        self.begin()
+        stopped = self.connection.stop()
+        self.clock.advance(5)
+        self.assertTrue(self.server.link.aborted)
+        self.successResultOf(stopped)
+
+
+class ComingBack(ConnectionCase):
+    def test_jitter(self) -> None:
+        """The waits between tries are drawn from the whole range below a cap that grows to 15 seconds."""
+        self.server.unreachable.extend(absent() for _ in range(40))
+        self.connection.start()
+        self.server.pass_time(400)
+        times = self.server.attempts[:41]
+        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        self.assertLess(waits[0], 0.5)
+        self.assertLessEqual(max(waits), 15.1)
+        late = waits[8:]
+        self.assertLess(min(late), 3)
+        self.assertGreater(max(late), 10)
+        self.assertTrue(self.connection.connected)
+
+    def test_busy_server(self) -> None:
+        """A server whose listen queue is full is tried again within a blink, however often."""
+        self.server.unreachable.extend(busy() for _ in range(30))
+        self.connection.start()
+        self.server.pass_time(30 * 0.05 + 0.5, 0.01)
+        self.assertTrue(self.connection.connected)
+
+    def test_resume(self) -> None:
+        """After a lost link the client comes back at once, with its ticket and the leases in hand."""
+        self.begin()
+        self.peer.leases = ["a", "b"]
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual(self.server.hellos[1].data["resume"], {"ticket": "ticket-1", "leases": ["a", "b"]})
+        self.assertEqual(self.peer.log, ["welcomed", "link lost", "welcomed"])
+
+    def test_too_many_leases(self) -> None:
+        """Leases that do not fit into hello are not named, which means all of them."""
+        self.begin()
+        self.peer.leases = [f"lease-{n:020d}" for n in range(500)]
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual(self.server.hellos[1].data["resume"], {"ticket": "ticket-1"})
+
+    def test_session_expired_on_resume(self) -> None:
+        """When the session is over, hello is said again without the ticket, and the peer drops its jobs."""
+        self.begin()
+        self.server.refuse_hello.append({"code": "session_expired", "message": "too late"})
+        self.server.drop()
+        self.server.turn()
+        self.assertNotIn("resume", self.server.hellos[2].data)
+        self.assertEqual(self.peer.log, ["welcomed", "link lost", "session lost", "welcomed"])
+        self.assertEqual(self.server.hellos[2].id, 2)
+
+    def test_not_resumed(self) -> None:
+        """A welcome that does not resume means the old session's jobs are lost."""
+        self.begin()
+        self.server.welcome["resumed"] = False
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual(self.peer.log[-2:], ["session lost", "welcomed"])
+
+    def test_session_expired_later(self) -> None:
+        """A request answered session_expired begins a new session on a new link."""
+        self.begin()
+        self.server.rules["heartbeat"] = lambda m: self.server.refuse(m, "session_expired")
+        self.requests.send(Request("heartbeat", {"status": "idle", "active_jobs": []}, keep=False))
+        self.server.turn()
+        self.assertNotIn("resume", self.server.hellos[1].data)
+        self.assertEqual(self.peer.log, ["welcomed", "session lost", "link lost", "welcomed"])
+
+    def test_shutdown(self) -> None:
+        """After a shutdown push the client stays away for its own delay, once."""
+        self.begin()
+        self.server.say(
+            "shutdown", {"graceful": True, "deadline": 1, "reason": "restart", "reconnect_delay": 2.5}
+        )
+        self.server.turn()
+        self.server.drop()
+        self.server.pass_time(2.4)
+        self.assertEqual(len(self.server.attempts), 1)
+        self.server.pass_time(0.2)
+        self.assertEqual(len(self.server.attempts), 2)
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual(len(self.server.attempts), 3)
+
+    def test_silence(self) -> None:
+        """A server that says nothing for three intervals is asked for a sign of life, then left."""
+        self.begin()
+        self.server.silent.add("ping")
+        self.server.pass_time(29, 1)
+        self.assertIn("ping", self.server.types())
+        self.assertEqual(len(self.server.hellos), 1)
+        self.server.pass_time(3, 1)
+        self.assertEqual(len(self.server.hellos), 2)
+
+    def test_quiet_but_alive(self) -> None:
+        """A server that answers pings is never left."""
+        self.begin()
+        self.server.pass_time(300, 1)
+        self.assertEqual(len(self.server.hellos), 1)
+
+    def test_pings_are_answered(self) -> None:
+        """A ping, and any other push with an id, is acknowledged; several in one turn together."""
+        self.begin()
+        ids = [self.server.push("ping"), self.server.push("crawler_pause")]
+        self.server.turn()
+        self.assertEqual([m.re for m in self.server.of("ack")], [tuple(ids)])
+        self.assertEqual([m.type for m in self.peer.messages], ["crawler_pause"])
+
+    def test_broken_frame(self) -> None:
+        """A server that sends no netstring is left, and found again."""
+        self.begin()
+        self.server.link.protocol.dataReceived(b"garbage")
+        self.server.turn()
+        self.assertEqual(len(self.server.hellos), 2)
+        self.flushLoggedErrors()
+
+    def test_unknown_push(self) -> None:
+        """A push of an unknown type changes nothing."""
+        self.begin()
+        self.server.link.protocol.dataReceived(b'22:{"type":"novel_thing"},12:{"type":"x"},')
+        asked = self.started()
+        self.server.turn()
+        self.successResultOf(asked)
+
+    def test_bad_answer(self) -> None:
+        """An answer that is not understood reaches whoever asked, as a refusal."""
+        self.begin()
+        asked = self.requests.ask("job_request", {"slots": 1})
+        self.server.rules["job_request"] = lambda m: None
+        self.server.turn()
+        payload = b'{"type":"job_response","re":%d,"data":{"jobs":7}}' % (self.server.heard[0].id or 0)
+        self.server.link.protocol.dataReceived(b"%d:%s," % (len(payload), payload))
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, "internal")
+
+
+class Asking(ConnectionCase):
+    def test_one_write(self) -> None:
+        """What is asked in one turn leaves in one write."""
+        self.begin()
+        before = self.server.link.writes
+        asked = [self.started(n) for n in range(20)]
+        self.server.turn()
+        self.assertEqual(self.server.link.writes - before, 1)
+        for answer in asked:
+            self.successResultOf(answer)
+
+    def test_before_the_connection(self) -> None:
+        """What is asked before there is a connection leaves when there is one."""
+        self.connection.start()
+        asked = self.started()
+        self.server.turn()
+        self.successResultOf(asked)
+
+    def test_resent_in_order(self) -> None:
+        """Unanswered requests are sent again after a lost link, in their order, before later ones, with fresh ids."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = [self.started(n) for n in range(3)]
+        self.server.turn()
+        asked.append(self.started(3))
+        self.server.silent.clear()
+        self.server.heard.clear()
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual([m.lease for m in self.server.heard], ["l0", "l1", "l2", "l3"])
+        self.assertEqual([m.id for m in self.server.heard], [2, 3, 4, 5])
+        for answer in asked:
+            self.successResultOf(answer)
+
+    def test_lost_again_and_again(self) -> None:
+        """A request survives any number of lost links and is answered once."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = self.started()
+        for _ in range(5):
+            self.server.turn()
+            self.server.drop()
+            self.server.pass_time(0.5)
+        self.server.silent.clear()
+        self.server.drop()
+        self.server.pass_time(5)
+        self.successResultOf(asked)
+
+    def test_not_kept(self) -> None:
+        """A request that is not kept fails with its link and is not sent again."""
+        self.begin()
+        self.server.silent.add("heartbeat")
+        heard: list[Any] = []
+        beat = {"status": "idle", "active_jobs": []}
+        self.requests.send(Request("heartbeat", beat, None, None, lambda m, e: heard.append(e), keep=False))
+        self.server.turn()
+        self.server.heard.clear()
+        self.server.drop()
+        self.server.turn()
+        self.assertIsInstance(heard[0], NotConnected)
+        self.assertNotIn("heartbeat", self.server.types())
+
+    def test_grouped_acks(self) -> None:
+        """One ack answers many requests."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = [self.started(n) for n in range(5)]
+        self.server.turn()
+        self.server.say("ack", re=[m.id for m in self.server.heard])
+        self.server.turn()
+        for answer in asked:
+            self.successResultOf(answer)
+        self.assertEqual(len(self.requests.outbox), 0)
+
+    def test_cut_anywhere(self) -> None:
+        """Wherever the answers' bytes are cut, each request gets its answer."""
+        for size in range(1, 40):
+            self.setUp()
+            self.server.cut_bytes = size
+            self.begin()
+            asked = [self.started(n) for n in range(3)]
+            self.server.turn()
+            for answer in asked:
+                self.successResultOf(answer)
+
+    def test_unknown_ack(self) -> None:
+        """An ack for what was never asked, or was answered, changes nothing."""
+        self.begin()
+        self.server.say("ack", re=[77, 78])
+        self.server.say("ack", re=1)
+        asked = self.started()
+        self.server.turn()
+        self.successResultOf(asked)
+
+    def test_not_now(self) -> None:
+        """While the server is unavailable nothing is sent; afterwards everything, in its order."""
+        self.begin()
+        self.server.rules["job_started"] = lambda m: self.server.refuse(m, "unavailable", retry_after=2)
+        asked = [self.started(n) for n in range(2)]
+        self.server.turn()
+        asked.append(self.started(2))
+        del self.server.rules["job_started"]
+        self.server.heard.clear()
+        self.server.pass_time(1.9)
+        self.assertEqual(self.server.heard, [])
+        self.server.pass_time(1.2)
+        self.assertEqual([m.lease for m in self.server.heard], ["l0", "l1", "l2"])
+        for answer in asked:
+            self.successResultOf(answer)
+
+    def test_queue_full(self) -> None:
+        """A full queue holds back the request that met it and no other."""
+        self.begin()
+        self.server.rules["jobs_discovered"] = lambda m: self.server.refuse(m, "queue_full", retry_after=2)
+        jobs = {"jobs": [{"type": "crawl", "entity_id": "1"}]}
+        found = self.requests.ask("jobs_discovered", jobs, job_id=JOB.format(1), lease="l1")
+        self.server.turn()
+        self.successResultOf_after(self.started())
+        self.assertNoResult(found)
+        del self.server.rules["jobs_discovered"]
+        self.server.pass_time(3.1)
+        self.successResultOf(found)
+
+    def successResultOf_after(self, asked: Deferred[Message]) -> None:
+        self.server.turn()
+        self.successResultOf(asked)
+
+    def test_internal_error(self) -> None:
+        """A request that the server stumbles over is sent again a few times, and then fails."""
+        self.begin()
+        self.server.rules["job_started"] = lambda m: self.server.refuse(m, "internal")
+        asked = self.started()
+        self.server.pass_time(30, 0.5)
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, "internal")
+        self.assertEqual(len(self.server.of("job_started")), 6)
+
+    def test_refusal(self) -> None:
+        """A refusal reaches whoever asked, with code, sentence and pointer."""
+        self.begin()
+        self.server.rules["job_started"] = lambda m: self.server.refuse(m, "forbidden", pointer="/type")
+        asked = self.started()
+        self.server.turn()
+        error = self.failureResultOf(asked, Refused).value
+        self.assertEqual((error.code, error.message, error.pointer), ("forbidden", "no: forbidden", "/type"))
+
+    def test_deadline(self) -> None:
+        """A request with a deadline fails when it passes, and is not sent again."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = self.requests.ask("job_started", job_id=JOB.format(1), lease="l", deadline=5)
+        self.server.pass_time(6, 0.5)
+        self.failureResultOf(asked, NotAnswered)
+        self.assertEqual(len(self.requests.outbox), 0)
+
+    def test_giving_up(self) -> None:
+        """Cancelling the Deferred of a request forgets the request."""
+        self.begin()
+        self.server.silent.add("job_started")
+        asked = self.started()
+        self.server.turn()
+        asked.addErrback(lambda _: None)
+        asked.cancel()
+        self.assertEqual(len(self.requests.outbox), 0)
+
+    def test_in_flight(self) -> None:
+        """No more requests are in flight than the server allows."""
+        self.server.welcome["limits"] = {"max_frame": 1 << 20, "max_in_flight": 3, "requests_per_second": 0}
+        self.begin()
+        self.server.silent.add("job_started")
+        for n in range(10):
+            self.started(n)
+        self.server.turn()
+        self.assertEqual(len(self.server.heard), 3)
+        self.server.silent.clear()
+        self.server.say("ack", re=[m.id for m in self.server.heard])
+        self.server.turn()
+        self.assertEqual(len(self.server.heard), 10)
+
+    def test_backpressure(self) -> None:
+        """While the transport has enough nothing is written; afterwards everything."""
+        self.begin()
+        self.server.link.protocol.pauseProducing()
+        asked = self.started()
+        self.server.turn()
+        self.assertEqual(self.server.heard, [])
+        self.server.link.protocol.resumeProducing()
+        self.server.turn()
+        self.successResultOf(asked)
+
+    def test_too_large(self) -> None:
+        """A message beyond the server's frame limit is refused here, and the link stays."""
+        self.server.welcome["limits"] = {"max_frame": 300, "max_in_flight": 9, "requests_per_second": 0}
+        self.begin()
+        data = {"reason": "x" * 400}
+        asked = self.requests.ask("job_released", data, job_id=JOB.format(1), lease="l")
+        after = self.started()
+        self.server.turn()
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, "frame_too_large")
+        self.successResultOf(after)
+
+    def test_room(self) -> None:
+        """With a full outbox callers wait until answers have come."""
+        self.begin()
+        self.server.silent.add("job_started")
+        for n in range(50):
+            self.started(n)
+        self.server.turn()
+        room = self.requests.room()
+        self.assertNoResult(room)
+        self.server.say("ack", re=[self.server.heard[0].id])  # type: ignore[list-item]
+        self.server.turn()
+        self.successResultOf(room)
