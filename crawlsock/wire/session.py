@@ -105,6 +105,11 @@ class ServerSession:
         self.role = role
         self._allowed = self._catalog.may_send(role) - {"hello"}
 
+    def expired(self) -> None:
+        """Let the peer say ``hello`` again: its session is over, its connection is not."""
+        self.role = None
+        self._allowed = frozenset({"hello"})
+
     def received(self, message: Message) -> None:
         """Accept the next message of the peer, or refuse it; a refused one leaves the session as it was.
 

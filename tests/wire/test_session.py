@@ -86,6 +86,15 @@ class ServerSessionTests(SynchronousTestCase):
         session.received(Message("hello", 1))
         self.refused(session, Message("hello", 1), ErrorCode.INVALID_MESSAGE)
 
+    def test_hello_again(self) -> None:
+        """After its session has expired a peer may say hello again, and nothing else until it is welcomed."""
+        session = ServerSession(CATALOG)
+        session.received(Message("hello", 1))
+        session.welcomed("crawler")
+        session.expired()
+        self.refused(session, Message("heartbeat", 2), ErrorCode.NOT_AUTHENTICATED)
+        session.received(Message("hello", 3))
+
 
 class ClientSessionTests(SynchronousTestCase):
     """What a client hears, and what it waits for."""
