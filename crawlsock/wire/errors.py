@@ -31,6 +31,10 @@ class ErrorCode(str, Enum):
         code.fatal = fatal
         return code
 
+    def __str__(self) -> str:
+        # Python 3.11 and 3.12 changed what a mixed-in Enum prints; the word on the wire is what is meant.
+        return str(self.value)
+
     MALFORMED_FRAME = (
         "malformed_frame",
         "the bytes are no netstring",
@@ -112,8 +116,8 @@ class ErrorCode(str, Enum):
     )
     TOO_MANY_REQUESTS = (
         "too_many_requests",
-        "more requests without a reply than `welcome.limits.max_in_flight`",
-        "wait for replies, then send it again",
+        "the connection has as many unanswered requests, or subscriptions, as it may",
+        "wait for replies, or unsubscribe, then send it again",
     )
     CREDENTIAL_MISSING = (
         "credential_missing",
