@@ -97,9 +97,7 @@ def verdict(sqlstate: str | None) -> str:
     return "refused"
 
 
-def from_sqlstate(
-    sqlstate: str | None, message: str, detail: str | None, *, in_flight_write: bool
-) -> DatabaseError:
+def from_sqlstate(sqlstate: str | None, message: str, detail: str | None, *, in_flight_write: bool) -> DatabaseError:
     """Return the exception for what a statement met.
 
     :param in_flight_write: the statement may have taken effect if the connection died under it.

@@ -28,9 +28,7 @@ class Transaction:
         self._connection = connection
         self._deadline = deadline
 
-    def call(
-        self, sql: str, parameters: Sequence[Any] = (), *, deadline: float | None = None
-    ) -> Deferred[list[Row]]:
+    def call(self, sql: str, parameters: Sequence[Any] = (), *, deadline: float | None = None) -> Deferred[list[Row]]:
         """Run one statement in the transaction. Losing the connection here is a certain rollback."""
         return self._connection.execute(sql, parameters, deadline=deadline or self._deadline, writes=False)
 
@@ -76,9 +74,7 @@ class Lane:
         """
         return Deferred.fromCoroutine(self._transaction(function, deadline))
 
-    async def _transaction(
-        self, function: Callable[[Transaction], Awaitable[T]], deadline: float | None
-    ) -> T:
+    async def _transaction(self, function: Callable[[Transaction], Awaitable[T]], deadline: float | None) -> T:
         patience = deadline or self._deadline
         begin = "BEGIN"
         if deadline is not None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -19,9 +17,8 @@ from crawlsock.store.migrate import (
     SchemaTooNew,
     load_migrations,
 )
+from tests.integration.database_case import failure_of
 from tests.integration.postgres import empty_database, execute
-
-E = TypeVar("E", bound=Exception)
 
 FIRST = Migration(1, "first", "CREATE TABLE crawlsock.thing (a int);")
 SECOND = Migration(
@@ -39,15 +36,6 @@ SECOND = Migration(
     """,
 )
 BROKEN = Migration(3, "broken", "INSERT INTO crawlsock.thing VALUES (1); SELECT nonsense;")
-
-
-async def failure_of(deferred: Deferred[Any], kind: type[E]) -> E:
-    """Return the exception that `deferred` fails with, which must be of that kind."""
-    try:
-        await deferred
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__} was raised")
 
 
 class Migrating(TestCase):
@@ -70,9 +58,7 @@ class Migrating(TestCase):
         self.assertEqual(await migrator.apply(), (FIRST, SECOND))
         self.assertEqual(await migrator.apply(), ())
         self.assertEqual(execute(self.dsn, "SELECT a FROM crawlsock.thing"), [(42,)])
-        rows = execute(
-            self.dsn, "SELECT version, name, app_version FROM crawlsock.schema_migration ORDER BY 1"
-        )
+        rows = execute(self.dsn, "SELECT version, name, app_version FROM crawlsock.schema_migration ORDER BY 1")
         self.assertEqual(rows, [(1, "first", "1.2.3"), (2, "second", "1.2.3")])
 
     async def test_plan_changes_nothing(self) -> None:
