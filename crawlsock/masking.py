@@ -31,8 +31,9 @@ _ABOUT_A_SECRET = re.compile(
     re.IGNORECASE,
 )
 
+# Every repetition that can begin anywhere has a bound: without one, a hostile text of 100 KB takes minutes.
 _NAME = (
-    r"[\w.-]*(?:token|secret|passw(?:or)?d|authorization|api_?key|private_?key|cookie)[\w-]*"
+    r"[\w.-]{0,100}(?:token|secret|passw(?:or)?d|authorization|api_?key|private_?key|cookie)[\w-]{0,100}"
     r"|leases?|ticket|pwd"
 )
 _ASSIGNED = re.compile(
@@ -44,7 +45,7 @@ _ASSIGNED = re.compile(
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Any URL with a password, DSNs among them.
     (
-        re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s/:@?#\"']*:)[^\s/\"'<>]+(?=@)", re.IGNORECASE),
+        re.compile(r"(?P<keep>[a-z][a-z0-9+.-]{0,30}://[^\s/:@?#\"']*:)[^\s/\"'<>]+(?=@)", re.IGNORECASE),
         rf"\g<keep>{HIDDEN}",
     ),
     (re.compile(r"(?P<keep>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\g<keep>{HIDDEN}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote
 
 from hypothesis import given
@@ -100,6 +101,14 @@ class PatternTests(SynchronousTestCase):
         self.assertEqual(passwords_of_dsn(r"host=h password='it\'s' user=u"), {r"'it\'s'", "it's"})
         self.assertEqual(passwords_of_dsn("postgresql://h/d?password=x%20y&a=b"), {"x%20y", "x y"})
         self.assertEqual(passwords_of_dsn("postgresql://u@h:5432/d"), set())
+
+    def test_a_hostile_text_costs_no_time(self) -> None:
+        """A hundred kilobytes made to confuse the patterns are masked in well under a second of processor time."""
+        for unit in ("token", "a://", "x", "password=", '\\"token', "Bearer ", "a.b-", "'token': '\\", "a://b:", "gl"):
+            text = unit * (100_000 // len(unit)) + "://token"
+            began = time.process_time()
+            mask_patterns(text)
+            self.assertLess(time.process_time() - began, 1.0, unit)
 
     @given(st.text())
     def test_any_text_can_be_masked(self, text: str) -> None:
