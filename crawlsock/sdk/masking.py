@@ -16,7 +16,7 @@ _HEADERS = re.compile(
 )
 _FIELDS = re.compile(
     r"(?i)\b((?:access_token|refresh_token|private_token|job_token|client_secret|password|token)['\"]?\s*[=:]\s*['\"]?)"
-    r"[^\s'\"&,;)}\]]+"
+    r"(?!\[masked\])[^\s'\"&,;)}\]]+"
 )
 _URL_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@")
 

@@ -11,20 +11,20 @@ Counts belong to a resume state: `save()` stores the counters of that moment in 
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from crawlsock.sdk.errors import LeaseLost
+from crawlsock.wire.guard import GuardError, check_opaque, find_nul
 
 if TYPE_CHECKING:
     from crawlsock.sdk.job import Job
 
 RESERVED_KEY = "_progress"
-MAX_RESUME_STATE = 64 * 1024
 MAX_MESSAGE = 4096
 
 Counts = dict[str, dict[str, Any]]
@@ -110,20 +110,15 @@ class ProgressReporter:
         The counters of this moment are saved with it. It is durable once `flush()` has returned; it also goes
         out with the next progress, and with the job's release or failure.
 
-        :raises ValueError: the state is too large, is no JSON, or uses the reserved key `_progress`.
+        :raises ValueError: the state is no JSON, too large, deeper than 8 levels, holds a NUL or an integer of
+            more than 64 bits, or uses the reserved key `_progress`.
         """
         if RESERVED_KEY in resume_state:
             raise ValueError(f"{RESERVED_KEY!r} in a resume state is reserved for the counters")
         state = dict(resume_state)
         if self._entities:
             state[RESERVED_KEY] = {name: dict(counters) for name, counters in self._entities.items()}
-        try:
-            size = len(json.dumps(state, allow_nan=False, ensure_ascii=False).encode())
-        except TypeError as error:
-            raise ValueError(f"a resume state must be plain JSON: {error}") from None
-        if size > MAX_RESUME_STATE:
-            raise ValueError(f"a resume state may have {MAX_RESUME_STATE} bytes, this one has {size}")
-        self._saved = state
+        self._saved = _frozen(state)
         self._saved_sent = False
         self._changed()
 
@@ -251,3 +246,19 @@ class ProgressReporter:
 
 def _processed(entities: Counts) -> int:
     return sum(int(counters.get("processed", 0)) for counters in entities.values())
+
+
+def _frozen(state: dict[str, Any]) -> dict[str, Any]:
+    """
+    Copy a resume state as it will arrive, so that it may be changed afterwards.
+
+    What a server would refuse is refused here: the mistake should be met where it was made.
+    """
+    try:
+        copy: dict[str, Any] = orjson.loads(orjson.dumps(state))
+        check_opaque(copy, True)
+    except (TypeError, GuardError) as error:
+        raise ValueError(f"the resume state cannot be saved: {error}") from None
+    if find_nul(copy) is not None:
+        raise ValueError("the resume state cannot be saved: it holds the character NUL")
+    return copy

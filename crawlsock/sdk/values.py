@@ -6,7 +6,7 @@ What users of the SDK hand in and get back: frozen, checked by the server's sche
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import attrs
@@ -16,6 +16,10 @@ import uuid_utils
 def new_job_id() -> str:
     """Make a job id (UUID version 7: rises with time, so that the server's indexes stay small)."""
     return str(uuid_utils.uuid7())
+
+
+def _labels(labels: Iterable[str]) -> tuple[str, ...]:
+    return tuple(labels)
 
 
 def _present(value: Any) -> dict[str, Any]:
@@ -82,7 +86,7 @@ class ChildJob:
     name: str | None = None
     priority: int | None = None
     estimated_size: int | None = None
-    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    labels: tuple[str, ...] = attrs.field(default=(), converter=_labels)
     payload: dict[str, Any] | None = None
     max_attempts: int | None = None
     job_id: str = attrs.field(factory=new_job_id)
@@ -128,7 +132,7 @@ class NewJob:
     run_at: str | None = None
     max_attempts: int | None = None
     backoff: dict[str, float] | None = None
-    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    labels: tuple[str, ...] = attrs.field(default=(), converter=_labels)
     job_key: str | None = None
     payload: dict[str, Any] | None = None
     no_progress_limit: float | None = None

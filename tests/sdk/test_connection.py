@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -187,7 +188,7 @@ class ComingBack(ConnectionCase):
         self.connection.start()
         self.server.pass_time(400)
         times = self.server.attempts[:41]
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(times)]
         self.assertLess(waits[0], 0.5)
         self.assertLessEqual(max(waits), 15.1)
         late = waits[8:]
@@ -249,9 +250,7 @@ class ComingBack(ConnectionCase):
     def test_shutdown(self) -> None:
         """After a shutdown push the client stays away for its own delay, once."""
         self.begin()
-        self.server.say(
-            "shutdown", {"graceful": True, "deadline": 1, "reason": "restart", "reconnect_delay": 2.5}
-        )
+        self.server.say("shutdown", {"graceful": True, "deadline": 1, "reason": "restart", "reconnect_delay": 2.5})
         self.server.turn()
         self.server.drop()
         self.server.pass_time(2.4)
@@ -522,6 +521,6 @@ class Asking(ConnectionCase):
         self.server.turn()
         room = self.requests.room()
         self.assertNoResult(room)
-        self.server.say("ack", re=[self.server.heard[0].id])  # type: ignore[list-item]
+        self.server.say("ack", re=[self.server.heard[0].id])
         self.server.turn()
         self.successResultOf(room)

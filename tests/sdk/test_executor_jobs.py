@@ -20,9 +20,7 @@ class ExecutorCase(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.server = FakeServer(self.clock)
-        self.executor = JobExecutor(
-            self.server, "csk_secret", "crawler-1", self.slots, reactor=self.clock, codec=CODEC
-        )
+        self.executor = JobExecutor(self.server, "csk_secret", "crawler-1", self.slots, reactor=self.clock, codec=CODEC)
 
     def begin(self) -> None:
         self.executor.start()
@@ -193,9 +191,7 @@ class Endings(ExecutorCase):
         self.assertFalse(message.data["recoverable"])
         self.assertEqual(message.data["retry_after"], 12.5)
         self.assertEqual(message.data["context"], {"page": 2})
-        self.assertEqual(
-            message.data["request"]["url"], "https://x.example/api?private_token=[masked]&page=2"
-        )
+        self.assertEqual(message.data["request"]["url"], "https://x.example/api?private_token=[masked]&page=2")
 
     def test_exception(self) -> None:
         """Any other exception is a recoverable failure with a traceback that holds no secret of the account."""
