@@ -40,7 +40,7 @@ from crawlsock.jobs.states import (
     fits,
     waiting_state,
 )
-from crawlsock.jobs.table import TRANSITIONS, apply
+from crawlsock.jobs.table import TRANSITIONS, apply, as_markdown
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -57,6 +57,7 @@ __all__ = [
     "State",
     "WrongState",
     "apply",
+    "as_markdown",
     "assign",
     "backoff",
     "cancel",

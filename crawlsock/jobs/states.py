@@ -71,9 +71,7 @@ class WrongState(Exception):
     """Refuse an action that makes no sense in the job's state; the message says what would."""
 
     def __init__(self, action: Action, state: State) -> None:
-        super().__init__(
-            f"a job that is {state.value} cannot be acted on by {action.value!r}; {_REMEDIES[state]}"
-        )
+        super().__init__(f"a job that is {state.value} cannot be acted on by {action.value!r}; {_REMEDIES[state]}")
         self.action = action
         self.state = state
 
@@ -148,9 +146,7 @@ def discovery_key(job_type: str, host: str | None, entity_id: str) -> str:
     return f"{job_type}:{host or ''}:{entity_id}"
 
 
-def fits(
-    needed: frozenset[str], job_type: str, labels: frozenset[str], job_types: frozenset[str] | None
-) -> bool:
+def fits(needed: frozenset[str], job_type: str, labels: frozenset[str], job_types: frozenset[str] | None) -> bool:
     """Tell whether a crawler with `labels`, taking `job_types` (None: any), may get a job that needs
     `needed`."""
     return (job_types is None or job_type in job_types) and needed <= labels

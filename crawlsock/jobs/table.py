@@ -86,3 +86,21 @@ TRANSITIONS: Final[Mapping[Action, Mapping[State, frozenset[State]]]] = {
 }
 """For every action, the states it is allowed in and every state that may follow; a test holds the functions
 to it."""
+
+
+def as_markdown() -> str:
+    """Return the table as Markdown, a row for each action and a column for each state, for `docs/jobs.md`.
+
+    A dash means that the action is refused, `=` that the state stays as it is.
+    """
+
+    def cell(action: Action, state: State) -> str:
+        after = TRANSITIONS[action].get(state)
+        if after is None:
+            return "—"
+        return ", ".join("=" if there is state else f"`{there.value}`" for there in State if there in after)
+
+    head = ["action", *(f"`{state.value}`" for state in State)]
+    rows = [[f"`{action.value}`", *(cell(action, state) for state in State)] for action in Action]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -45,6 +45,7 @@ __all__ = [
     "AccountView",
     "Area",
     "Assignment",
+    "Backoff",
     "Beat",
     "Completion",
     "Control",

@@ -150,7 +150,7 @@ class MemoryOnly(unittest.TestCase):
         self.assertEqual(self.store.state, "down")
         up = self.store.when_up()
         self.assertNoResult(up)
-        refusal = await self.assertFailure(self.store.submit([NewJob("a")], accounts=None), Refusal)
+        refusal = self.failureResultOf(self.store.submit([NewJob("a")], accounts=None), Refusal).value
         self.assertEqual((refusal.code, refusal.retry_after), (ErrorCode.UNAVAILABLE, 1.0))
         self.store.bring_up()
         self.successResultOf(up)

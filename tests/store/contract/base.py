@@ -68,7 +68,7 @@ class StoreContract(unittest.TestCase):
         """Return actor, action and target of all that was written into the audit, oldest first."""
         raise NotImplementedError
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self._names = iter(range(1, 1_000_000))
         self.store = await self.make_store()
 

@@ -82,8 +82,14 @@ class Controlling(StoreContract):
 
     async def test_said_twice_it_acts_once(self) -> None:
         """The same wish again changes nothing, and is accepted as long as it makes sense."""
-        cases = ((Action.CANCEL, State.RUNNING), (Action.CANCEL, State.QUEUED), (Action.PAUSE, State.RUNNING))
-        cases += ((Action.PAUSE, State.QUEUED), (Action.RESUME, State.PAUSED), (Action.RETRY, State.FAILED))
+        cases = (
+            (Action.CANCEL, State.RUNNING),
+            (Action.CANCEL, State.QUEUED),
+            (Action.PAUSE, State.RUNNING),
+            (Action.PAUSE, State.QUEUED),
+            (Action.RESUME, State.PAUSED),
+            (Action.RETRY, State.FAILED),
+        )
         for action, state in cases:
             subject = await self.bring(state)
             self.assertEqual((await self.control(action, subject.job_id)).affected, 1)

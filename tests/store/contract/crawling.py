@@ -234,11 +234,11 @@ class Crawling(StoreContract):
             self.refused("lease_lost", self.store.areas(stale, [Area("group", "1", "g")])),
             self.refused("lease_lost", self.store.discover(stale, [NewJob("crawl_user", entity_id="1")])),
         ]
-        steps = [Deferred.fromCoroutine(refusal) for refusal in refused]
+        steps: list[Deferred[Any]] = [Deferred.fromCoroutine(refusal) for refusal in refused]
         for ref in good:
-            steps.append(self.store.start(ref))  # type: ignore[arg-type]
-            steps.append(self.store.progress(ref, Progress(1, "fetching")))  # type: ignore[arg-type]
-            steps.append(self.store.complete(ref, Completion()))  # type: ignore[arg-type]
+            steps.append(self.store.start(ref))
+            steps.append(self.store.progress(ref, Progress(1, "fetching")))
+            steps.append(self.store.complete(ref, Completion()))
         await gatherResults(steps)
         self.assertEqual(await self.states(ref.job_id for ref in good), ["completed"] * 4)
 
@@ -246,15 +246,15 @@ class Crawling(StoreContract):
         """Start, progress, discovery, areas and completion sent without waiting act in the order of a job's
         life."""
         ref = await self.held()
-        steps = (
+        steps: list[Deferred[Any]] = [
             self.store.start(ref),
             self.store.progress(ref, Progress(1, "discovering", {"project": {"discovered": 2}})),
             self.store.discover(ref, [NewJob("crawl_project", entity_id=str(n)) for n in range(2)]),
             self.store.areas(ref, [Area("project", "0", "g/p")]),
             self.store.progress(ref, Progress(2, "fetching", {"project": {"processed": 2, "total": 2}})),
             self.store.complete(ref, Completion()),
-        )
-        answers = await gatherResults(steps)  # type: ignore[arg-type]
+        ]
+        answers = await gatherResults(steps)
         self.assertEqual([status.status for status in answers[2]], ["created", "created"])
         job = await self.view(ref.job_id)
         self.assertEqual((job.state, job.children), ("completed", {"queued": 2}))
