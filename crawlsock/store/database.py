@@ -182,13 +182,10 @@ class Connection:
     ) -> Deferred[list[Row]]:
         """Run one statement and return its rows; none for a statement that has none.
 
-        Without parameters the text goes to the server as it is, so a literal `%` needs no doubling, and it
-        may hold several statements.
+        Without parameters the text goes out as it is: a literal `%` needs no doubling, several statements may be in it.
 
-        :param deadline: seconds, after which the connection is closed. Not cancelled: a server that does
-            not answer does not answer a cancel either.
-        :param writes: whether the statement may change anything; decides between `CommitUnknown` and
-            `DatabaseAway`.
+        :param deadline: seconds, then the connection is closed. Not cancelled: who is silent ignores a cancel, too.
+        :param writes: whether the statement may change anything: `CommitUnknown` instead of `DatabaseAway`.
         """
         return Deferred.fromCoroutine(self._execute(sql, parameters, deadline, writes))
 
@@ -234,16 +231,12 @@ async def _cancellable(running: Deferred[T], give_up: Callable[[], None]) -> T:
     statement's answer to be read before the connection could be used again.
     """
     shield: Deferred[T] = Deferred(lambda _: give_up())
-    running.addCallbacks(_fire(shield), _fail(shield))
+    running.addCallbacks(_unless_called(shield, shield.callback), _unless_called(shield, shield.errback))
     return await shield
 
 
-def _fire(shield: Deferred[T]) -> Callable[[T], None]:
-    return lambda result: None if shield.called else shield.callback(result)
-
-
-def _fail(shield: Deferred[Any]) -> Callable[[Any], None]:
-    return lambda failure: None if shield.called else shield.errback(failure)
+def _unless_called(shield: Deferred[Any], settle: Callable[[Any], None]) -> Callable[[Any], None]:
+    return lambda outcome: None if shield.called else settle(outcome)
 
 
 def _message_of(error: psycopg2.Error) -> str:
@@ -261,6 +254,7 @@ class Database:
     :param size: connections of the common pool; a lane and the listener add their own.
     :param connect_timeout: seconds for one attempt to connect.
     :param statement_deadline: seconds, after which a statement's connection is closed.
+    :param acquire_timeout: seconds a call waits for a free connection.
     :param session_settings: PostgreSQL settings for every session, made again after every reconnect.
     :param on_state: called with `up` or `down` and the reason, at every change.
     :raise Unsuitable: the DSN cannot be read.
@@ -276,6 +270,7 @@ class Database:
         size: int = 4,
         connect_timeout: float = 5.0,
         statement_deadline: float = 10.0,
+        acquire_timeout: float = 5.0,
         application_name: str = "crawlsock",
         session_settings: Mapping[str, str] | None = None,
         on_state: Callable[[str, str], None] | None = None,
@@ -293,6 +288,7 @@ class Database:
         self._given = given
         self._timeout = connect_timeout
         self._deadline = statement_deadline
+        self._patience = acquire_timeout
         self._jitter = jitter
         self._options = {name: value for name, value in _NETWORK.items() if name not in given}
         self._options["application_name"] = application_name
@@ -382,7 +378,9 @@ class Database:
             self._on_state(state, reason)
 
     def _lane(self, size: int, on_state: Callable[[str, str], None] | None) -> Lane:
-        pool = Pool(self._reactor, self._connect, size=size, jitter=self._jitter, on_state=on_state)
+        pool = Pool(
+            self._reactor, self._connect, size=size, jitter=self._jitter, patience=self._patience, on_state=on_state
+        )
         lane = Lane(pool, self._deadline)
         self._lanes.append(lane)
         if self._running:

@@ -85,11 +85,7 @@ class LostConnections(DatabaseCase):
 
     async def test_bounded_waiting(self) -> None:
         """Who waits for a connection in vain is told so, in bounded time."""
-        database = Database(reactor, self.dsn, size=1)
-        self.addCleanup(database.stop)
-        database._main.pool._patience = 0.1  # the facade gives all callers the same five seconds
-        database.start()
-        await database.when_up()
+        database = await self.database(size=1, acquire_timeout=0.1)
         sleeping = database.call("SELECT pg_sleep(0.5)")
         error = await failure_of(database.call("SELECT 1"), DatabaseAway)
         self.assertIn("became free", error.reason)
