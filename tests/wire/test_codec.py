@@ -139,6 +139,30 @@ class DecodeTests(SynchronousTestCase):
         frame = orjson.dumps({"type": "job_submit", "id": 7, "data": {"jobs": [{"type": "a", "run_at": "soon"}]}})
         self.assertIn("date and time", self.refused(frame, ErrorCode.INVALID_MESSAGE, "/data/jobs/0/run_at"))
 
+    def test_times(self) -> None:
+        """Times are RFC 3339 with a zone, on days that exist; those that are stored, as Python 3.10 reads them."""
+        good = ("2026-11-23T10:15:30Z", "2024-02-29T23:59:59+05:30", "2000-02-29T00:00:00-08:00",
+                "2026-11-23T10:15:30.123Z", "2026-11-23T10:15:30.123456Z", "2299-12-31T00:00:00Z")  # fmt: skip
+        bad = ("2026-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2026-04-31T00:00:00Z",
+               "2026-11-23T24:00:00Z", "2026-11-23T10:60:00Z", "2026-11-23T10:15:60Z", "2026-11-23T10:15:30",
+               "2026-11-23 10:15:30Z", "2026-11-23t10:15:30z", "2026-11-23T10:15:30.Z", "2300-01-01T00:00:00Z",
+               "2026-00-10T00:00:00Z", "2026-11-23T10:15:30+15:00", "2026-11-23T10:15:30Z\n")  # fmt: skip
+
+        def ping(text: str) -> bytes:
+            return orjson.dumps({"type": "ping", "id": 7, "timestamp": text})
+
+        def submit(text: str) -> bytes:
+            return orjson.dumps({"type": "job_submit", "id": 7, "data": {"jobs": [{"type": "a", "run_at": text}]}})
+
+        for text in good:
+            CODEC.decode(ping(text))
+            CODEC.decode(submit(text))
+        for text in bad:
+            self.assertIn("such as", self.refused(ping(text), ErrorCode.INVALID_MESSAGE, "/timestamp"))
+            self.refused(submit(text), ErrorCode.INVALID_MESSAGE, "/data/jobs/0/run_at")
+        CODEC.decode(ping("2026-11-23T10:15:30.1234Z"))
+        self.refused(submit("2026-11-23T10:15:30.1234Z"), ErrorCode.INVALID_MESSAGE, "/data/jobs/0/run_at")
+
     def test_no_secret_is_echoed(self) -> None:
         """A refused value is not repeated."""
         data = {"account": "a", "host": "h", "kind": "oauth", "access_token": "se cret\n" * 600}
