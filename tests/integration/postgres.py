@@ -62,7 +62,7 @@ class SharedCluster:
     def close(self) -> None:
         """Remove what was made: the whole server if it is ours, else the databases."""
         if self.embedded is not None:
-            self.embedded.stop(force=True)
+            self.embedded.destroy()
             if self.directory is not None:
                 shutil.rmtree(self.directory, ignore_errors=True)
             return
@@ -100,7 +100,7 @@ def own_cluster(prefer: str | None = None) -> Iterator[EmbeddedPostgres]:
     try:
         yield embedded
     finally:
-        embedded.stop(force=True)
+        embedded.destroy()
         shutil.rmtree(directory, ignore_errors=True)
 
 
