@@ -1,12 +1,13 @@
 """Items a second of the GitLab crawler and of python-gitlab, reading the same resources of the same sample server.
 
-The sample runs as a process of its own. python-gitlab iterates every list, one request after the other, and keeps nothing;
-the crawler reads the same lists and writes every item into its files, made durable as always. Two latencies: none, which
-measures Python, and 50 ms a response, as a near GitLab answers. One JSON object a line on stdout.
+The sample runs as a process of its own. python-gitlab iterates every list, one request after the other, and keeps
+nothing; the crawler reads the same lists and writes every item into its files, made durable as always. Two
+latencies: none, which measures Python, and 50 ms a response, as a near GitLab answers. One JSON object a line on
+stdout.
 
-By default the crawler's jobs are run from a queue in memory (`through: memory`), so that the crawler alone is measured. With
-`--endpoint` they go through a running crawlsock server, with leases, durable progress and resume states
-(`through: server`); its account `default` needs no credential then, the sample is asked anonymously.
+By default the crawler's jobs are run from a queue in memory (`through: memory`), so that the crawler alone is
+measured. With `--endpoint` they go through a running crawlsock server, with leases, durable progress and resume
+states (`through: server`); its account `default` needs no credential then, the sample is asked anonymously.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ async def crawl_through_server(
     await executor.start()
     try:
         [status] = await manager.submit([NewJob("discover_namespaces", host=url)])
+        assert status.job_id is not None
         await manager.wait(status.job_id, tree=True)
         progress = await manager.progress(status.job_id, scope="tree")
         return int(progress["processed"])

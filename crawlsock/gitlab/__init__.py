@@ -1,7 +1,7 @@
 """The reference crawler: a real GitLab crawler on nothing but the SDK and treq.
 
-Law: this package knows the SDK and HTTP. How jobs are kept, given out and watched is the server's concern; nothing here imports
-it. `docs/gitlab-crawler.md` tells what is crawled, and what the files look like.
+Law: this package knows the SDK and HTTP. How jobs are kept, given out and watched is the server's concern; nothing
+here imports it. `docs/gitlab-crawler.md` tells what is crawled, and what the files look like.
 """
 
 from crawlsock.gitlab.api import ClientSettings

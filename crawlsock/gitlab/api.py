@@ -9,6 +9,7 @@ for the caller to record. Tokens travel in headers, to the job's own origin only
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -106,7 +107,7 @@ class GitLabClient:
     clock: IReactorTime
     settings: ClientSettings = ClientSettings()
     draw: Callable[[], float] = random.random
-    wall_clock: Callable[[], float] | None = None
+    wall_clock: Callable[[], float] = time.time
     _places: DeferredSemaphore = field(
         init=False,
         default=Factory(lambda self: DeferredSemaphore(self.settings.requests_per_job), takes_self=True),
@@ -178,7 +179,7 @@ class GitLabClient:
                     raise ResourceRefused(status, _reason(answer), url)
                 else:
                     trouble = f"HTTP {status}"
-                    wait = read_retry_after(answer.headers, self._now())
+                    wait = read_retry_after(answer.headers, self.wall_clock())
                     if status == 429:
                         wait = self._refused_for_rate(answer, wait)
             failures += 1
@@ -222,7 +223,7 @@ class GitLabClient:
                 self.load.places.release()
         finally:
             self._places.release()
-        allowance = read_allowance(answer.headers, self._now())
+        allowance = read_allowance(answer.headers, self.wall_clock())
         if allowance is not None:
             budget.saw(allowance, self.clock.seconds())
         return credential, answer, ""
@@ -252,7 +253,7 @@ class GitLabClient:
     def _refused_for_rate(self, answer: Answer, wait: float | None) -> float | None:
         """Hold all requests of this account for as long as GitLab says, if it says; return that."""
         if wait is None:
-            allowance = read_allowance(answer.headers, self._now())
+            allowance = read_allowance(answer.headers, self.wall_clock())
             wait = allowance.reset_in if allowance is not None and allowance.left == 0 else None
         if wait is not None:
             self.load.budget(self.job.account).block(wait, self.clock.seconds())
@@ -260,9 +261,6 @@ class GitLabClient:
 
     async def _sleep(self, seconds: float) -> None:
         await deferLater(self.clock, seconds)
-
-    def _now(self) -> float:
-        return self.wall_clock() if self.wall_clock is not None else self.clock.seconds()
 
 
 def area_path(entity: str) -> str:

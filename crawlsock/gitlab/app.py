@@ -47,9 +47,7 @@ def make_executor(
         body_limit=settings.client.body_limit,
     )
     crawler = GitLabCrawler.of(transport, output_root, reactor, threads_of(reactor), allowed_hosts, settings)
-    executor = JobExecutor(
-        endpoint, token, crawler_id=crawler_id, slots=slots, labels=labels, reactor=reactor
-    )
+    executor = JobExecutor(endpoint, token, crawler_id=crawler_id, slots=slots, labels=labels, reactor=reactor)
     executor.job(*JOB_TYPES)(crawler.handle)
 
     def let_go(_: object) -> Deferred[None]:

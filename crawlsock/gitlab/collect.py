@@ -19,11 +19,11 @@ from crawlsock.gitlab.lists import Feed, PageReader, together
 from crawlsock.gitlab.output import AreaOutput
 from crawlsock.gitlab.paging import Cursor, Item, Page
 from crawlsock.gitlab.plan import AREAS, AreaPlan, Collection, Discovery
-from crawlsock.gitlab.state import Stream
+from crawlsock.gitlab.state import Stream, clean, id_of, path_of
 from crawlsock.sdk import Area, ChildJob, Job
 
 _NAME = 512
-_PATH = 1024
+_VISIBILITY = 32
 _REASON = 200
 
 
@@ -213,7 +213,7 @@ def _fresh(page: Page, identity: str, seen: set[Any]) -> list[Item]:
 
 
 def _refuse(stream: Stream, refused: ResourceRefused) -> None:
-    stream.refused = (refused.status, refused.reason[:_REASON])
+    stream.refused = (refused.status, clean(refused.reason, _REASON) or "")
     stream.cursor, stream.done = None, True
 
 
@@ -223,42 +223,32 @@ def _page_number(following: Cursor | None) -> int:
 
 async def announce(job: Job, discovery: Discovery, items: Sequence[Item]) -> int:
     """Tell the server of what was found, as areas and as jobs; return how many of them are new."""
-    found = [item for item in items if "id" in item]
+    found = [(entity, item) for item in items if (entity := id_of(item)) is not None]
     if not found:
         return 0
-    await job.areas([_area(job, discovery, item) for item in found])
-    statuses = await job.discovered([_child(job, discovery, item) for item in found])
+    await job.areas([_area(job, discovery, entity, item) for entity, item in found])
+    statuses = await job.discovered([_child(job, discovery, entity, item) for entity, item in found])
     return sum(status.status == "created" for status in statuses)
 
 
-def _text(value: object, limit: int) -> str | None:
-    return value[:limit] if isinstance(value, str) and value else None
-
-
-def _path(item: Item, name: str) -> str | None:
-    """Return a path whole or not at all: a path cut short is the path of something else."""
-    path = item.get(name)
-    return path if isinstance(path, str) and 0 < len(path) <= _PATH else None
-
-
-def _child(job: Job, discovery: Discovery, item: Item) -> ChildJob:
+def _child(job: Job, discovery: Discovery, entity: str, item: Item) -> ChildJob:
     return ChildJob(
         discovery.job_type,
-        str(item["id"]),
+        entity,
         host=job.host,
-        namespace_path=_path(item, discovery.path_field),
-        name=_text(item.get("name"), _NAME),
+        namespace_path=path_of(item, discovery.path_field),
+        name=clean(item.get("name"), _NAME),
     )
 
 
-def _area(job: Job, discovery: Discovery, item: Item) -> Area:
-    path = _path(item, discovery.path_field) or str(item["id"])
+def _area(job: Job, discovery: Discovery, entity: str, item: Item) -> Area:
+    path = path_of(item, discovery.path_field) or entity
     return Area(
         discovery.kind,
-        str(item["id"]),
+        entity,
         path,
-        name=_text(item.get("name"), _NAME),
+        name=clean(item.get("name"), _NAME),
         parent_path=path.rpartition("/")[0] or None,
-        visibility=_text(item.get("visibility"), 32),
+        visibility=clean(item.get("visibility"), _VISIBILITY),
         host=job.host,
     )

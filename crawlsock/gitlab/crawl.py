@@ -23,7 +23,7 @@ from crawlsock.gitlab.output import AreaOutput, OutputRoot, Part
 from crawlsock.gitlab.paging import Item
 from crawlsock.gitlab.plan import AREAS, NAMESPACES, AreaPlan
 from crawlsock.gitlab.saving import Counted, InThread, Saver, Worker
-from crawlsock.gitlab.state import CrawlState, Stream, from_json, to_json
+from crawlsock.gitlab.state import CrawlState, Stream, from_json, id_of, path_of, to_json
 from crawlsock.sdk import Job, JobFailed, JobResult, OutputFile, RequestDetails
 
 _ERROR_TYPES = {403: "forbidden", 404: "not_found"}
@@ -197,10 +197,9 @@ class AreaCrawl:
     def _names_of(self, details: Item) -> tuple[str, str]:
         """Return the area's id and path: as they are now, when the job begins. Both stay for all attempts."""
         job = self.crawl.job
-        path = details.get(self.plan.path_field)
         return (
-            str(details.get("id") or job.entity_id or ""),
-            path if isinstance(path, str) else (job.namespace_path or ""),
+            id_of(details) or job.entity_id or "",
+            path_of(details, self.plan.path_field) or job.namespace_path or "",
         )
 
     def _counted(self) -> dict[str, Counted]:

@@ -7,7 +7,7 @@ output root) is made here once; each job gets a client and a crawl of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -44,7 +44,8 @@ class GitLabCrawler:
     clock: IReactorTime
     in_thread: InThread
     allowed: AllowedHosts
-    settings: Settings = Settings()
+    settings: Settings
+    wall_clock: Callable[[], float] = time.time
     _loads: Loads = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -58,11 +59,11 @@ class GitLabCrawler:
         clock: IReactorTime,
         in_thread: InThread,
         allowed_hosts: Iterable[str],
-        settings: Settings = Settings(),
+        settings: Settings | None = None,
     ) -> GitLabCrawler:
         """Build a crawler. Raises `HostRefused` for an allowed host that is none."""
         allowed = AllowedHosts.of(allowed_hosts)
-        return cls(transport, OutputRoot(output_root), clock, in_thread, allowed, settings)
+        return cls(transport, OutputRoot(output_root), clock, in_thread, allowed, settings or Settings())
 
     async def handle(self, job: Job) -> JobResult:
         """Do a job. Ends early with the job's own reason when it is cancelled, handed back or lost."""
@@ -77,7 +78,7 @@ class GitLabCrawler:
             self._loads.of(origin),
             self.clock,
             self.settings.client,
-            wall_clock=time.time,
+            wall_clock=self.wall_clock,
         )
         crawl = Crawl(job, client, self.clock, self.in_thread, self.settings.crawl)
         plan = AREAS.get(job.type)

@@ -17,6 +17,29 @@ from crawlsock.gitlab.paging import LONGEST_CURSOR, Cursor
 from crawlsock.gitlab.plan import PLAN_VERSION
 
 _MAX = 1 << 53
+LONGEST_PATH = 1024
+LONGEST_ID = 255
+
+
+def clean(text: object, limit: int) -> str | None:
+    """Return a text from outside as one that messages and states may hold, cut to `limit`; None for no text.
+
+    NUL is the one character that JSON can say and the database cannot keep.
+    """
+    return text[:limit].replace("\0", "\ufffd") if isinstance(text, str) and text else None
+
+
+def path_of(item: Mapping[str, Any], name: str) -> str | None:
+    """Return an item's path, whole or not at all: a path cut short is the path of something else."""
+    path = item.get(name)
+    return clean(path, LONGEST_PATH) if isinstance(path, str) and len(path) <= LONGEST_PATH else None
+
+
+def id_of(item: Mapping[str, Any]) -> str | None:
+    """Return an item's id as the text that stands for it in jobs and paths."""
+    found = item.get("id")
+    text = str(found) if isinstance(found, (int, str)) else ""
+    return clean(text, LONGEST_ID) if len(text) <= LONGEST_ID else None
 
 
 @define

@@ -21,7 +21,6 @@ from crawlsock.gitlab import ClientSettings, CrawlSettings, GitLabCrawler, Setti
 from crawlsock.gitlab.disk import Disk
 from crawlsock.gitlab.transport import Answer, NetworkFailed
 from crawlsock.sdk import Credential, Job, JobResult, LeaseLost
-from crawlsock.sdk.progress import RESERVED_KEY
 
 T = TypeVar("T")
 ORIGIN = "http://127.0.0.1:8080"
@@ -47,7 +46,7 @@ class Assigned:
 class FakeServer:
     """Be a `JobLink`: answer what jobs say, and keep what a server would keep.
 
-    `before` is called with the type of every message before it counts; it may raise.
+    `before` is called with the type of every message before it counts, `after` when it has; both may raise.
     """
 
     clock: IReactorTime
@@ -55,6 +54,7 @@ class FakeServer:
     credential: Credential | None = None
     renew: Callable[[Credential], Credential] | None = None
     before: Callable[[str], None] = lambda _: None
+    after: Callable[[str], None] = lambda _: None
     refreshes: list[int] = field(factory=list)
     found: dict[tuple[str, str], dict[str, Any]] = field(factory=dict)
     areas: dict[tuple[str, str], dict[str, Any]] = field(factory=dict)
@@ -101,6 +101,7 @@ class FakeServer:
             known.entities = data.get("entities", known.entities)
             known.resume_state = data.get("resume_state", known.resume_state)
         self.messages.append((type, data))
+        self.after(type)
         if done is not None:
             done(refusal)
 
@@ -147,7 +148,7 @@ class SampleTransport:
 
     application: Application
     clock: Clock
-    latency: float = 0.0
+    latency: float
     requests: list[str] = field(factory=list)
     under_way: int = 0
     most: int = 0
@@ -157,12 +158,8 @@ class SampleTransport:
         self.requests.append(url)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        waiting: Deferred[Answer] = Deferred()
+        waiting: Deferred[Answer] = Deferred(lambda _: call.cancel())
         call = self.clock.callLater(self.latency, self._answer, url, headers, waiting)
-        waiting.addErrback(lambda failure: (call.active() and call.cancel(), failure)[1])
-        if not self.latency:
-            call.cancel()
-            self._answer(url, headers, waiting)
         return waiting
 
     def _answer(self, url: str, headers: Mapping[str, str], waiting: Deferred[Answer]) -> None:
@@ -196,8 +193,15 @@ class TableTransport:
         return fail(answer) if isinstance(answer, NetworkFailed) else succeed(answer)
 
 
+class QuickDisk(Disk):
+    """A disk that does not wait for its platters."""
+
+    def sync(self, file: int) -> None:
+        os.fstat(file)
+
+
 @define
-class CrashDisk(Disk):
+class CrashDisk(QuickDisk):
     """A disk on which the process dies at step number `at`; nothing can be done with it afterwards.
 
     `power_cut`: what was written and not synced is gone then, too.
@@ -224,6 +228,7 @@ class CrashDisk(Disk):
     def copy(self, source: int, target: int, size: int) -> None:
         self._step("copy")
         super().copy(source, target, size)
+        self._written[os.dup(target)] = 0
 
     def sync(self, file: int) -> None:
         self._step("sync")
@@ -276,8 +281,8 @@ def crawler(
         [ORIGIN],
         Settings(ClientSettings(per_page=per_page), CrawlSettings(**crawl)),
     )
-    if disk is not None:
-        made.root.disk = disk
+    made.wall_clock = clock.seconds
+    made.root.disk = disk or QuickDisk()
     return made
 
 
@@ -308,8 +313,3 @@ def crawl_everything(server: FakeServer, made: GitLabCrawler, clock: Clock) -> l
             job = server.job(key[0], key[1], namespace_path=child.get("namespace_path"))
             results.append(drive(clock, made.handle(job)))
     return results
-
-
-def progress_of(state: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the counters kept in a resume state."""
-    return dict((state or {}).get(RESERVED_KEY, {}))
