@@ -205,7 +205,7 @@ class IStore(Interface):
 
     def resume_session(
         ticket_hash: bytes,
-        held: Sequence[str],
+        held: Sequence[str] | None,
         server_id: str,
         *,
         pid: int | None = ...,
@@ -215,8 +215,8 @@ class IStore(Interface):
     ) -> Deferred[Resumed]:
         """Continue a session, now connected to `server_id`, with its deadline renewed.
 
-        `held` are the leases that the crawler has. Those of the session that it does not hold are queued
-        again unharmed, as by `release`; those it holds and the session does not are `lost`. Errors:
+        `held` are the leases that the crawler has; None is all of the session's. Those of the session that
+        it does not hold are queued again unharmed, as by `release`; those it holds and the session does not are `lost`. Errors:
         ``session_expired`` when the session has ended.
         """
 

@@ -164,7 +164,7 @@ class MemoryStore(Presence):
     def resume_session(
         self,
         ticket_hash: bytes,
-        held: Sequence[str],
+        held: Sequence[str] | None,
         server_id: str,
         *,
         pid: int | None = None,

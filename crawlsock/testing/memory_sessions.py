@@ -54,7 +54,7 @@ def open_session(world: World, new: NewSession) -> SessionView:
 def resume_session(
     world: World,
     ticket_hash: bytes,
-    held: Sequence[str],
+    held: Sequence[str] | None,
     server_id: str,
     pid: int | None,
     uid: int | None,
@@ -70,17 +70,17 @@ def resume_session(
     row.pid, row.uid, row.process_start, row.boot_id = pid, uid, process_start, boot_id
     row.heartbeat_at = world.now()
     row.deadline = world.now() + timedelta(seconds=row.new.lease_length)
-    claimed = set(held)
+    claimed = list(dict.fromkeys(row.leases if held is None else held))
     for lease, job_id in list(row.leases.items()):
         if lease not in claimed:
             job = world.jobs[job_id]
             end(world, job, rules.release(world.facts(job)), "released", reason="not_held")
     kept = [
         _held_job(world.jobs[row.leases[lease]], lease)
-        for lease in dict.fromkeys(held)
+        for lease in claimed
         if lease in row.leases
     ]
-    lost = [lease for lease in held if lease not in row.leases]
+    lost = [lease for lease in claimed if lease not in row.leases]
     world.tell("crawler_connected", crawler_id=row.new.crawler_id, session_id=row.session_id)
     return Resumed(view(world, row), kept, lost)
 

@@ -83,7 +83,7 @@ class Sessions(Jobs):
     async def resume_session(
         self,
         ticket_hash: bytes,
-        held: Sequence[str],
+        held: Sequence[str] | None,
         server_id: str,
         *,
         pid: int | None = None,
@@ -95,7 +95,10 @@ class Sessions(Jobs):
             "server_id": server_id, "pid": pid, "uid": uid, "process_start": process_start, "boot_id": boot_id,
         }  # fmt: skip
         rows = await self.function(
-            "resume_session(%s, %s::text[], %s::jsonb)", ticket_hash.hex(), list(held), dumps(process)
+            "resume_session(%s, %s::text[], %s::jsonb)",
+            ticket_hash.hex(),
+            None if held is None else list(held),
+            dumps(process),
         )
         session_id, kept, lost = rows[0]
         if session_id is None:
