@@ -1,8 +1,8 @@
 """Keep credentials sealed: what the database holds of them opens only with the key in this machine's key file.
 
-The law: encryption at rest and nothing else. A sealed value is bound to the account, the host, the kind of credential
-and the field it was sealed for, so a row that was copied to another account does not open there. The key comes from a
-file that only its owner may read; it is made at first start.
+The law: encryption at rest and nothing else. A credential is sealed as one value and bound to its account, host and
+kind, so a row that was copied to another account does not open there. The key comes from a file that only its owner
+may read; it is made at first start.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, field, frozen
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -42,12 +43,27 @@ class Binding:
     host: str
     kind: str
 
-    def bytes(self, field: str) -> bytes:
-        """Return this, and the field, as the data that the seal authenticates: no two differ and look the same."""
+    def encoded(self) -> bytes:
+        """Return this as the data that the seal authenticates: no two that differ look the same."""
         return b"".join(
             len(part).to_bytes(4, "big") + part
-            for part in (each.encode() for each in ("crawlsock", self.account, self.host, self.kind, field))
+            for part in (each.encode() for each in ("crawlsock", self.account, self.host, self.kind))
         )
+
+
+@frozen
+class Secrets:
+    """What is secret about a credential, in the clear, and what belongs to it; never logged, never sent whole."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    token_url: str | None = None
+
+    def values(self) -> list[str]:
+        """Return what must not appear in any log."""
+        return [each for each in (self.access_token, self.refresh_token, self.client_secret) if each is not None]
 
 
 class Vault:
@@ -86,17 +102,16 @@ class Vault:
             keys.append(key)
         return cls(keys, str(path))
 
-    def seal(self, secret: str, binding: Binding, field: str) -> bytes:
-        """Return the secret sealed: version, key id, nonce, ciphertext with tag."""
+    def seal(self, secrets: Secrets, binding: Binding) -> bytes:
+        """Return the secrets sealed: version, key id, nonce, ciphertext with tag."""
         nonce = os.urandom(_NONCE_BYTES)
         header = bytes([_VERSION]) + self._first
-        sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), header + binding.bytes(field))
+        text = json.dumps({name: value for name, value in asdict(secrets).items() if value is not None})
+        sealed = self._ciphers[self._first].encrypt(nonce, text.encode(), header + binding.encoded())
         return header + nonce + sealed
 
-    def open(self, sealed: bytes, binding: Binding, field: str) -> str:
-        """Return the secret. Raises `VaultError` when the key, or what it is bound to, is not the one it was sealed
-        with.
-        """
+    def open(self, sealed: bytes, binding: Binding) -> Secrets:
+        """Return the secrets. Raises `VaultError` when the key, or what they are bound to, is another one."""
         sealed = bytes(sealed)
         header, nonce = sealed[: 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES : _HEADER_BYTES]
         cipher = self._ciphers.get(header[1:])
@@ -106,12 +121,13 @@ class Vault:
                 f"{self._source}; restore that key file, or store the credential again"
             )
         try:
-            return cipher.decrypt(nonce, sealed[_HEADER_BYTES:], header + binding.bytes(field)).decode()
+            text = cipher.decrypt(nonce, sealed[_HEADER_BYTES:], header + binding.encoded())
         except InvalidTag:
             raise VaultError(
-                f"the {field} of account {binding.account} does not open: it was changed, or sealed for another "
+                f"the credential of account {binding.account} does not open: it was changed, or sealed for another "
                 "account, host or kind; store the credential again"
             ) from None
+        return Secrets(**json.loads(text))
 
 
 def key_id(key: bytes) -> bytes:

@@ -308,7 +308,10 @@ def _http_client(reactor: Any) -> Any:
     from treq.client import HTTPClient
     from twisted.web.client import Agent, HTTPConnectionPool
 
-    return HTTPClient(Agent(reactor, connectTimeout=10.0, pool=HTTPConnectionPool(reactor, persistent=False)))
+    # Twisted's web client is not typed.
+    pool: Any = HTTPConnectionPool(reactor, persistent=False)  # type: ignore[no-untyped-call]
+    agent: Any = Agent(reactor, connectTimeout=10.0, pool=pool)  # type: ignore[no-untyped-call]
+    return HTTPClient(agent)
 
 
 def make_service(loaded: Loaded, reactor: IReactorCore, logs: Logs | None = None) -> CrawlsockService:

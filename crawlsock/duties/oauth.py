@@ -17,6 +17,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
@@ -76,7 +77,9 @@ def token_url(host: str, given: str | None, allowed: Collection[str]) -> str:
     name = parts.hostname or ""
     home = urlsplit(base)
     if name != home.hostname and name not in allowed and parts.netloc not in allowed:
-        raise Refused(f"its token address is on {name}, which is not the account's host; add it to allowed_gitlab_hosts")
+        raise Refused(
+            f"its token address is on {name}, which is not the account's host; add it to allowed_gitlab_hosts"
+        )
     insecure_is_fine = _is_loopback(name) or name in allowed or parts.netloc in allowed
     if parts.scheme != "https" and not (parts.scheme == "http" and insecure_is_fine):
         raise Refused(f"{url} is not https; a token would travel in the clear")
@@ -109,7 +112,7 @@ async def _exchange(client: Poster, url: str, body: bytes) -> tuple[int, Headers
         unbuffered=True,
     )
     collected: Deferred[bytes] = Deferred()
-    response.deliverBody(_Bounded(collected))
+    response.deliverBody(_Bounded(collected))  # type: ignore[no-untyped-call]
     return response.code, response.headers, await collected
 
 
@@ -126,16 +129,16 @@ class _Bounded(TwistedProtocol):
         if self._size <= MAX_BODY:
             self._parts.append(data)
             return
-        self._finish(Failure(ValueError("the answer is too long")))
+        self._finish(ValueError("the answer is too long"))
         if self.transport is not None:
             stop = getattr(self.transport, "abortConnection", self.transport.loseConnection)
             stop()
 
-    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008
-        whole = reason.check(ResponseDone, PotentialDataLoss)
-        self._finish(b"".join(self._parts) if whole else reason)
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        whole = isinstance(reason.value, (ResponseDone, PotentialDataLoss))
+        self._finish(b"".join(self._parts) if whole else (reason.value or ConnectionError("lost")))
 
-    def _finish(self, result: bytes | Failure) -> None:
+    def _finish(self, result: bytes | BaseException) -> None:
         done, self._done = self._done, None
         if done is not None:
             done.callback(result) if isinstance(result, bytes) else done.errback(result)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 
 from crawlsock.config import Settings
 from crawlsock.duties.oauth import Grant, Poster, Refused, Renewed, TryAgain, renew, token_url
-from crawlsock.secrets import VaultError
+from crawlsock.secrets import Secrets, VaultError
 from crawlsock.store.values import CredentialRow, SealedCredential
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -39,10 +40,10 @@ STORE_AGAIN: Final = 1.0
 class Keeper(Protocol):
     """What this needs of `crawlsock.server.credentials.CredentialKeeper`."""
 
-    def open_field(self, row: CredentialRow, field: str) -> str:
-        """Open one secret of a row."""
+    def open(self, row: CredentialRow) -> Secrets:
+        """Open what is sealed in a row."""
 
-    def seal(self, account: str, host: str, kind: str, secrets: dict[str, str | None]) -> dict[str, bytes]:
+    def seal(self, account: str, host: str, kind: str, secrets: Secrets) -> SealedCredential:
         """Seal secrets."""
 
     async def changed(self, row: CredentialRow) -> None:
@@ -93,6 +94,8 @@ class Refresher:
             self._log.debug("Expiring credentials could not be read: {reason}", reason=str(refusal))
             return
         for row in rows:
+            if not self._renewable(row):
+                continue
             try:
                 await self._renew(row.account, row.generation)
             except Refusal as refusal:
@@ -101,6 +104,14 @@ class Refresher:
                     account=row.account,
                     reason=refusal.message,
                 )
+
+    def _renewable(self, row: CredentialRow) -> bool:
+        """Tell whether asking ahead of time makes sense: what cannot be renewed still works until it expires."""
+        try:
+            return self._keeper.open(row).refresh_token is not None
+        except VaultError as error:
+            self._log.error("A credential does not open: {reason}", reason=str(error), account=row.account)
+            return False
 
     async def _renew(self, account: str, generation: int) -> CredentialRow:
         """Wait for the refresh under way in this process, or make one; then answer from what is stored."""
@@ -126,7 +137,12 @@ class Refresher:
                 each.callback(None) if refusal is None else each.errback(refusal)
 
     async def _renew_here(self, row: CredentialRow) -> CredentialRow:
-        if row.kind != "oauth" or row.sealed.refresh_token is None:
+        try:
+            secrets = self._keeper.open(row)
+        except VaultError as error:
+            await self._keeper.refuse(row.account, row.generation, str(error))
+            raise _refused(row.account) from None
+        if row.kind != "oauth" or secrets.refresh_token is None:
             await self._keeper.refuse(
                 row.account, row.generation, f"the {row.kind} token no longer works and cannot be renewed"
             )
@@ -135,8 +151,8 @@ class Refresher:
         if ticket is None:
             return await self._wait_for_others(row)
         try:
-            renewed = await self._ask(row)
-        except (Refused, VaultError) as error:
+            renewed = await self._ask(row, secrets)
+        except Refused as error:
             await self._keeper.refuse(row.account, row.generation, str(error))
             raise _refused(row.account) from None
         except TryAgain as error:
@@ -148,16 +164,15 @@ class Refresher:
                 f"the credential could not be renewed: {error}",
                 retry_after=error.retry_after or 5.0,
             ) from None
-        return await self._store_renewed(row, renewed)
+        return await self._store_renewed(row, secrets, renewed)
 
-    async def _ask(self, row: CredentialRow) -> Renewed:
+    async def _ask(self, row: CredentialRow, secrets: Secrets) -> Renewed:
         """Ask the host, a few times when it does not answer."""
-        sealed = row.sealed
         grant = Grant(
-            token_url(row.host, sealed.token_url, self._settings().allowed_gitlab_hosts),
-            self._keeper.open_field(row, "refresh_token"),
-            sealed.client_id,
-            None if sealed.client_secret is None else self._keeper.open_field(row, "client_secret"),
+            token_url(row.host, secrets.token_url, self._settings().allowed_gitlab_hosts),
+            secrets.refresh_token or "",
+            secrets.client_id,
+            secrets.client_secret,
         )
         for pause in BACKOFF:
             try:
@@ -169,12 +184,13 @@ class Refresher:
                 await self._sleep(wait)
         return await renew(self._client, self._clock, grant)
 
-    async def _store_renewed(self, row: CredentialRow, renewed: Renewed) -> CredentialRow:
-        secrets: dict[str, str | None] = {
-            "access_token": renewed.access_token,
-            "refresh_token": renewed.refresh_token or self._keeper.open_field(row, "refresh_token"),
-        }
-        sealed = SealedCredential(**self._keeper.seal(row.account, row.host, row.kind, secrets))
+    async def _store_renewed(self, row: CredentialRow, secrets: Secrets, renewed: Renewed) -> CredentialRow:
+        fresh = evolve(
+            secrets,
+            access_token=renewed.access_token,
+            refresh_token=renewed.refresh_token or secrets.refresh_token,
+        )
+        sealed = self._keeper.seal(row.account, row.host, row.kind, fresh)
         while True:
             try:
                 await self._store.finish_refresh(row.account, row.generation, sealed, renewed.expires_at)

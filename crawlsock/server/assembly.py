@@ -20,7 +20,7 @@ from crawlsock.duties.pruner import Pruner
 from crawlsock.duties.reaper import Reaper
 from crawlsock.duties.refresh import Refresher
 from crawlsock.handlers.context import Context
-from crawlsock.interfaces import IMessagePlugin
+from crawlsock.interfaces import IMessagePlugin, IMiddleware
 from crawlsock.lifecycle import Duty, Lifecycle
 from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
@@ -131,12 +131,12 @@ class Server:
 
     def _make_router(self, plugins: Sequence[IMessagePlugin], verify: bool) -> MessageRouter:
         catalog = Catalog.load(*(plugin.schemas for plugin in plugins if plugin.schemas is not None))
-        router = MessageRouter(catalog, Codec(catalog, verify=verify), lambda: self._now().max_in_flight)
+        router = MessageRouter(catalog, Codec(catalog, verify=verify), self._now().max_in_flight)
         for name, handler in routes.find_handlers(*handlers.modules()).items():
             router.register(handler, name)
         for name, handler in plugin_handlers(plugins).items():
             router.register(handler, name)
-        own = (
+        own: tuple[IMiddleware, ...] = (
             self.timing,
             middleware.RequestLog(),
             middleware.Authentication(),
@@ -177,6 +177,7 @@ class Server:
             self.orders.wake()
 
     def _settings_changed(self, settings: Settings, changed: frozenset[str]) -> None:
+        self.router.max_in_flight = settings.max_in_flight
         self.duties["reap"].interval = settings.reap_interval
         self.duties["poll"].interval = settings.poll_interval
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from crawlsock.config import Settings
 from crawlsock.masking import Masker
-from crawlsock.secrets import Binding, Vault, VaultError
+from crawlsock.secrets import Binding, Secrets, Vault, VaultError
 from crawlsock.server.orders import OrderDelivery
 from crawlsock.server.peer import PeerLost, PeerTimeout
 from crawlsock.server.pool import ConnectionPool
@@ -25,7 +25,7 @@ from crawlsock.wire.errors import ErrorCode, Refusal
 if TYPE_CHECKING:
     from crawlsock.store.interface import IStore
 
-_ACK_SECONDS = 10.0
+_ACK_SECONDS: Final = 10.0
 
 
 class Renewer(Protocol):
@@ -80,9 +80,8 @@ class CredentialKeeper:
 
     def opened(self, row: CredentialRow) -> dict[str, Any]:
         """Open a row as crawlers get it. Raises `VaultError`."""
-        access_token = self.open_field(row, "access_token")
         data: dict[str, Any] = {
-            "access_token": access_token,
+            "access_token": self.open(row).access_token,
             "kind": row.kind,
             "generation": row.generation,
         }
@@ -93,22 +92,20 @@ class CredentialKeeper:
             self._open[row.account] = (row.generation, data)
         return data
 
-    def open_field(self, row: CredentialRow, field: str) -> str:
-        """Open one secret of a row, and hide it in logs from now on. Raises `VaultError`."""
-        sealed = getattr(row.sealed, field)
-        secret = self._vault.open(sealed, Binding(row.account, row.host, row.kind), field)
-        self._masker.register(secret)
-        return secret
+    def open(self, row: CredentialRow) -> Secrets:
+        """Open what is sealed in a row, and hide it in logs from now on. Raises `VaultError`."""
+        secrets = self._vault.open(row.sealed.blob, Binding(row.account, row.host, row.kind))
+        self._hide(secrets)
+        return secrets
 
-    def seal(self, account: str, host: str, kind: str, secrets: Mapping[str, str | None]) -> dict[str, bytes]:
-        """Seal secrets by the name of their field, and hide them in logs from now on; None is left out."""
-        binding = Binding(account, host, kind)
-        sealed: dict[str, bytes] = {}
-        for field, secret in secrets.items():
-            if secret is not None:
-                self._masker.register(secret)
-                sealed[field] = self._vault.seal(secret, binding, field)
-        return sealed
+    def seal(self, account: str, host: str, kind: str, secrets: Secrets) -> SealedCredential:
+        """Seal secrets, and hide them in logs from now on."""
+        self._hide(secrets)
+        return SealedCredential(self._vault.seal(secrets, Binding(account, host, kind)))
+
+    def _hide(self, secrets: Secrets) -> None:
+        for value in secrets.values():
+            self._masker.register(value)
 
     def renewed(self, job_id: str, lease: str, session_id: str, generation: int) -> Deferred[dict[str, Any]]:
         """Fire with a credential newer than `generation` for the account of the job.
@@ -139,19 +136,41 @@ class CredentialKeeper:
             raise Refusal(
                 ErrorCode.FORBIDDEN, f"{host} is not among allowed_gitlab_hosts of this server", "/data/host"
             )
-        fields = ("access_token", "refresh_token", "client_secret")
-        sealed = SealedCredential(
-            **self.seal(account, host, kind, {name: credential.get(name) for name in fields}),
-            client_id=credential.get("client_id"),
-            token_url=credential.get("token_url"),
+        secrets = Secrets(
+            credential["access_token"],
+            credential.get("refresh_token"),
+            credential.get("client_id"),
+            credential.get("client_secret"),
+            credential.get("token_url"),
         )
+        if await self._is_stored(account, host, kind, secrets):
+            return
         expires = credential.get("expires_at")
         await self._store.put_credential(
-            account, host, kind, sealed, None if expires is None else moment(expires), actor
+            account,
+            host,
+            kind,
+            self.seal(account, host, kind, secrets),
+            None if expires is None else moment(expires),
+            actor,
         )
         row = await self._store.credential(account)
         if row is not None:
             await self.changed(row)
+
+    async def _is_stored(self, account: str, host: str, kind: str, secrets: Secrets) -> bool:
+        """Tell whether this is the second time that the same credential comes; sealed, no two look the same."""
+        try:
+            row = await self._store.credential(account)
+            if row is None or (row.host, row.kind, row.state) != (host, kind, "valid"):
+                return False
+            return self.open(row) == secrets
+        except VaultError:
+            return False
+        except Refusal as refusal:
+            if refusal.code is not ErrorCode.UNKNOWN_ACCOUNT:
+                raise
+            return False
 
     async def changed(self, row: CredentialRow) -> None:
         """Push a new credential to every crawler of this server that holds a job of the account."""

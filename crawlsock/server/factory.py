@@ -73,7 +73,7 @@ class CrawlsockFactory(Events):
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """Make a protocol; who is at the other end is found out when it is connected."""
-        return CrawlsockProtocol(self, self._clock, self._limits)  # type: ignore[no-any-return]
+        return CrawlsockProtocol(self, self._clock, self._limits)
 
     # -- Events
 

@@ -14,14 +14,14 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, execute, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
-from crawlsock.config.errors import BAD_CONFIGURATION
 from crawlsock.config.endpoints import socket_path
+from crawlsock.config.errors import BAD_CONFIGURATION
 
 IN_USE: Final = 4
 """Exit code: another server lives at this endpoint."""
@@ -69,9 +69,8 @@ class SocketServer:
         if self.port is not None:
             return succeed(None)
         if self._path is not None:
-            return maybeDeferred(self._listen_unix, self._path)
-        listening = maybeDeferred(lambda: serverFromString(self._reactor, self._endpoint).listen(self._factory))
-        return listening.addCallbacks(self._listening, self._not_listening)
+            return execute(self._listen_unix, self._path)
+        return Deferred.fromCoroutine(self._listen())
 
     def stop(self) -> Deferred[None]:
         """Listen no more, and remove the socket if it is still this server's. Again is fine."""
@@ -89,11 +88,14 @@ class SocketServer:
         self.port = port
         self._log.info("Listening on {endpoint}", endpoint=self._endpoint)
 
-    def _not_listening(self, failure: Any) -> None:
-        error = failure.value
-        cause = getattr(error, "socketError", error)
-        code = IN_USE if getattr(cause, "errno", None) == errno.EADDRINUSE else BAD_CONFIGURATION
-        raise ListenError(f"cannot listen on {self._endpoint}: {cause}", code)
+    async def _listen(self) -> None:
+        endpoint: Any = serverFromString(self._reactor, self._endpoint)  # type: ignore[no-untyped-call]
+        try:
+            self._listening(await endpoint.listen(self._factory))
+        except Exception as error:
+            cause = getattr(error, "socketError", error)
+            code = IN_USE if getattr(cause, "errno", None) == errno.EADDRINUSE else BAD_CONFIGURATION
+            raise ListenError(f"cannot listen on {self._endpoint}: {cause}", code) from error
 
     def _listen_unix(self, path: Path) -> None:
         make_private_directory(path.parent)

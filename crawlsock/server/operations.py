@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import crawlsock
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+import crawlsock
 from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
 from crawlsock.masking import Masker
 from crawlsock.server import tokens
@@ -58,9 +58,8 @@ class OperationsDesk:
         data = session.as_json()
         peer = self._pool.by_session(session.session_id)
         if peer is not None:
-            data["state"] = (
-                "draining" if peer.leaving or peer.state is PeerState.DRAINING else "paused" if peer.paused else "connected"
-            )
+            leaving = peer.leaving or peer.state is PeerState.DRAINING
+            data["state"] = "draining" if leaving else "paused" if peer.paused else "connected"
         return data
 
     def status(self) -> Deferred[dict[str, Any]]:
@@ -125,7 +124,12 @@ class OperationsDesk:
         peer.push(
             "shutdown",
             # For good: it comes back only when somebody starts it.
-            {"graceful": True, "deadline": deadline, "reason": reason or "drained by an operator", "reconnect_delay": 0},
+            {
+                "graceful": True,
+                "deadline": deadline,
+                "reason": reason or "drained by an operator",
+                "reconnect_delay": 0,
+            },
         )
 
     async def _disconnect(self, peer: Peer, reason: str | None) -> None:
@@ -148,7 +152,10 @@ class OperationsDesk:
         return self._store.audit(actor, "broadcast", None, {"message": message}).addCallback(push)
 
     def set(self, name: str, value: str, actor: str) -> Deferred[None]:
-        """Change a setting. Fails with ``unknown_setting``, ``not_reloadable``, and ``invalid_message`` for the value."""
+        """Change a setting.
+
+        Fails with ``unknown_setting``, ``not_reloadable``, and ``invalid_message`` for the value.
+        """
         declaration = DECLARATIONS.get(name)
         if declaration is None:
             raise Refusal(ErrorCode.UNKNOWN_SETTING, f"there is no setting {name}", "/data/name")

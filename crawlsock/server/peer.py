@@ -51,9 +51,11 @@ class PeerTimeout(Exception):
 class Link(Protocol):
     """What a peer needs of the protocol that carries it."""
 
-    @property
-    def congested(self) -> bool:
-        """Whether bytes wait that the peer has not taken."""
+    congested: bool
+    """Whether bytes wait that the peer has not taken."""
+
+    held: int
+    """Not 0 while frames are kept back for some reason."""
 
     def write(self, data: bytes, *, push: bool = False) -> bool:
         """Write framed bytes; answer whether they were taken. A push is not, above the high-water mark."""
@@ -82,6 +84,10 @@ class Peer:
     """
 
     __slots__ = (
+        "_awaited",
+        "_clock",
+        "_codec",
+        "_next_id",
         "accounts",
         "acks",
         "allowance",
@@ -97,27 +103,25 @@ class Peer:
         "in_flight",
         "job_types",
         "labels",
-        "leaving",
         "last_id",
+        "leaving",
         "link",
         "now",
         "number",
         "on_drained",
         "parked",
         "paused",
+        "received",
+        "refused",
         "role",
         "routes",
+        "sent",
         "session_id",
         "state",
-        "statistics",
         "token_id",
         "token_name",
         "transport",
-        "_awaited",
-        "_clock",
-        "_codec",
-        "_next_id",
-        "_wake",
+        "wake",
     )
 
     def __init__(
@@ -159,12 +163,12 @@ class Peer:
         self.in_flight = 0
         self.parked: Message | None = None
         self.on_drained: list[Callable[[], None]] = []
-        self.statistics = {"received": 0, "sent": 0, "refused": 0}
+        self.received = self.sent = self.refused = 0
         self.acks: list[int] = []
         self.dirty = False
         self._clock = clock
         self._codec = codec
-        self._wake = wake
+        self.wake = wake
         self._next_id = 0
         self._awaited: dict[int, tuple[Deferred[Message], IDelayedCall]] = {}
 
@@ -188,21 +192,14 @@ class Peer:
             self.credits > 0 and self.state is PeerState.READY and not self.paused and not self.link.congested
         )
 
-    def ack(self, id: int) -> None:
-        """Acknowledge a request; acks of one turn of the reactor leave together in one frame."""
-        self.acks.append(id)
-        if not self.dirty:
-            self.dirty = True
-            self._wake(self)
-
     def flush(self) -> None:
-        """Write the acks that wait."""
+        """Write the acks that wait; those of one turn of the reactor leave together in one frame."""
         self.dirty = False
         acks = self.acks
         if not acks:
             return
         self.acks = []
-        self.statistics["sent"] += 1
+        self.sent += 1
         self.link.write(self._codec.encode_ack(acks))
 
     def reply(self, type: str, re: int, data: Mapping[str, Any]) -> None:
@@ -222,7 +219,7 @@ class Peer:
 
     def refuse(self, refusal: Refusal, re: int | None) -> None:
         """Answer a request, or bytes that were none, with a typed error."""
-        self.statistics["refused"] += 1
+        self.refused += 1
         self._send(self._codec.encode("error", refusal.data(), re=re))
 
     def push(
@@ -296,6 +293,6 @@ class Peer:
             self.flush()
         if not self.link.write(encoded, push=push):
             return False
-        self.statistics["sent"] += 1
+        self.sent += 1
         return True
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -36,7 +36,7 @@ class PeerCredentials:
     pid: int
     uid: int
     gid: int
-    start: str | None
+    start: int | None
     boot_id: str | None
 
 
@@ -71,7 +71,7 @@ def _pidfd_option(handle: socket.socket) -> int:
     return handle.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
 
 
-def open_pidfd(pid: int, start: str | None) -> int | None:
+def open_pidfd(pid: int, start: int | None) -> int | None:
     """Return a descriptor of the process `pid` that began at `start`; None when it is gone or cannot be watched."""
     if not hasattr(os, "pidfd_open"):
         return None
@@ -86,13 +86,13 @@ def open_pidfd(pid: int, start: str | None) -> int | None:
     return descriptor
 
 
-def is_alive(pid: int, start: str | None) -> bool:
+def is_alive(pid: int, start: int | None) -> bool:
     """Tell whether the process `pid` that began at `start` lives; one that has ended and waits to be read does not."""
     now = process_start(pid)
     return now is not None and (start is None or now == start)
 
 
-def process_start(pid: int) -> str | None:
+def process_start(pid: int) -> int | None:
     """Return when the process began, in ticks since boot; None when it is gone, or dead and not yet waited for."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -101,7 +101,7 @@ def process_start(pid: int) -> str | None:
     # The name of the program stands in parentheses and may hold anything, parentheses and spaces too.
     fields = stat[stat.rindex(")") + 2 :].split()
     state, start = fields[0], fields[_STARTTIME_FIELD - 3]
-    return None if state in ("Z", "X") else start
+    return None if state in ("Z", "X") else int(start)
 
 
 def boot_id() -> str | None:
@@ -144,7 +144,7 @@ class ProcessWatch:
         if ended is not None:
             ended()
 
-    def connectionLost(self, reason: Failure = Failure(CONNECTION_DONE)) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop watching: the reactor is ending or could not read."""
         self.stop()
 
@@ -186,7 +186,7 @@ class ProcessWatcher:
         descriptor = peer_pidfd(handle)
         return None if descriptor is None else ProcessWatch(self._reactor, descriptor, ended)
 
-    def of_process(self, pid: int, start: str | None, ended: Callable[[], None]) -> ProcessWatch | None:
+    def of_process(self, pid: int, start: int | None, ended: Callable[[], None]) -> ProcessWatch | None:
         """Watch a process known by pid and start time; None when it cannot be watched, or is gone."""
         if self._reactor is None:
             return None

@@ -152,9 +152,9 @@ class ConnectionPool:
             "by_state": dict(Counter(peer.state.value for peer in peers)),
             "congested": sum(peer.link.congested for peer in peers),
             "in_flight": sum(peer.in_flight for peer in peers),
-            "received": self._counters["received"] + sum(peer.statistics["received"] for peer in peers),
-            "sent": self._counters["sent"] + sum(peer.statistics["sent"] for peer in peers),
-            "refused": self._counters["refused"] + sum(peer.statistics["refused"] for peer in peers),
+            "received": self._counters["received"] + sum(peer.received for peer in peers),
+            "sent": self._counters["sent"] + sum(peer.sent for peer in peers),
+            "refused": self._counters["refused"] + sum(peer.refused for peer in peers),
             **{name: self._counters[name] for name in ("connected", "authenticated", "lost", "cleared", "broken")},
         }
 
@@ -169,7 +169,7 @@ class ConnectionPool:
 
     def _tell(self, event: str, peer: Peer, reason: str) -> None:
         if event == LOST:
-            self._counters.update(peer.statistics)
+            self._counters.update(received=peer.received, sent=peer.sent, refused=peer.refused)
         for observer in list(self._observers):
             try:
                 observer(event, peer, reason)

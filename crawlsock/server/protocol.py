@@ -86,9 +86,8 @@ class Events:
         raise NotImplementedError
 
 
-# The stock class is not typed.
 @implementer(IPushProducer)
-class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
+class CrawlsockProtocol(NetstringReceiver):
     """Carry frames between a transport and a `Peer`.
 
     :param events: told about the life of the connection and every frame.
@@ -98,6 +97,8 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
 
     _log = Logger()
     peer: Peer
+    # Every stream transport of Twisted has all that is used of it here; no one interface says so.
+    transport: Any
 
     def __init__(self, events: Events, clock: IReactorTime, limits: Limits) -> None:
         self._events = events
@@ -105,7 +106,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
         self._limits = limits
         self._parser = NetstringParser(limits.max_frame_before_hello)
         self.MAX_LENGTH = limits.max_frame_before_hello
-        self._holds = 0
+        self.held = 0
         self._pumping = False
         self._waiting = 0
         self._producing = False
@@ -126,7 +127,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
             self._hello = self._clock.callLater(self._limits.hello_timeout, self._no_hello)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._holds & HOLD_CLOSING:
+        if self.held & HOLD_CLOSING:
             return
         self.peer.now = self._clock.seconds()
         self._parser.feed(data)
@@ -138,7 +139,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
             if timer is not None and timer.active():
                 timer.cancel()
         self._hello = self._drain = self._close = None
-        self._holds |= HOLD_CLOSING
+        self.held |= HOLD_CLOSING
         self._producing = False
         words = self._reason or reason.getErrorMessage()
         self.peer.closed(words)
@@ -177,7 +178,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
     # -- the link of the peer
 
     def write(self, data: bytes, *, push: bool = False) -> bool:
-        if self._holds & HOLD_CLOSING:
+        if self.held & HOLD_CLOSING:
             return False
         if self.congested:
             high_water = self._limits.high_water
@@ -192,15 +193,15 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
         return True
 
     def hold(self, why: int) -> None:
-        if not self._holds:
+        if not self.held:
             self.transport.pauseProducing()
-        self._holds |= why
+        self.held |= why
 
     def release(self, why: int) -> None:
-        if not self._holds & why:
+        if not self.held & why:
             return
-        self._holds &= ~why
-        if self._holds:
+        self.held &= ~why
+        if self.held:
             return
         self.transport.resumeProducing()
         if not self._pumping:
@@ -213,7 +214,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
         self.MAX_LENGTH = self._parser.max_length = self._limits.max_frame
 
     def close(self, reason: str) -> None:
-        if self._holds & HOLD_CLOSING:
+        if self.held & HOLD_CLOSING:
             return
         self.peer.flush()
         self._begin_close(reason)
@@ -231,7 +232,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
     # -- the rest
 
     def _begin_close(self, reason: str) -> None:
-        self._holds |= HOLD_CLOSING
+        self.held |= HOLD_CLOSING
         self._reason = self._reason or reason
         self.peer.state = PeerState.CLOSING
         if self._hello is not None:
@@ -248,7 +249,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
         peer = self.peer
         self._pumping = True
         try:
-            while not self._holds:
+            while not self.held:
                 frame = next_frame()
                 if frame is None:
                     break
@@ -258,7 +259,7 @@ class CrawlsockProtocol(NetstringReceiver):  # type: ignore[misc]
         finally:
             self._pumping = False
         # What was answered within this turn leaves now; what the store answers later leaves with its batch.
-        if peer.acks and not self._holds & HOLD_CLOSING:
+        if peer.acks and not self.held & HOLD_CLOSING:
             peer.flush()
 
     def _broken(self, error: FrameError) -> None:

@@ -10,15 +10,14 @@ ordered by connection waits for those before it and holds those behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from crawlsock.handlers.context import Context, Reply
+from crawlsock.handlers.context import Reply
 from crawlsock.interfaces import Handler, IMiddleware
 from crawlsock.server import routes
 from crawlsock.server.peer import Peer
@@ -38,15 +37,15 @@ class MessageRouter:
 
     Register handlers and middleware first, then `freeze`, then connect peers.
 
-    :param max_in_flight: how many requests of one connection may be under way; it is not read above that.
+    :ivar max_in_flight: how many requests of one connection may be under way; it is not read above that.
     """
 
     _log = Logger()
 
-    def __init__(self, catalog: Catalog, codec: Codec, max_in_flight: Callable[[], int]) -> None:
+    def __init__(self, catalog: Catalog, codec: Codec, max_in_flight: int) -> None:
         self.catalog = catalog
         self.codec = codec
-        self._max_in_flight = max_in_flight
+        self.max_in_flight = max_in_flight
         self._handlers: dict[str, Handler] = {}
         self._middleware: list[IMiddleware] = []
         self._routes: dict[str | None, dict[str, Route]] = {}
@@ -76,7 +75,7 @@ class MessageRouter:
 
     def frame_received(self, peer: Peer, frame: bytes) -> None:
         """Decode a frame and answer it, now or when the store has."""
-        peer.statistics["received"] += 1
+        peer.received += 1
         try:
             message = self._decode(frame)
         except InvalidMessage as refusal:
@@ -99,22 +98,19 @@ class MessageRouter:
 
     def _handle(self, peer: Peer, message: Message, route: Route) -> None:
         began = perf_counter()
-        context = peer.context
-        assert context is not None, "a peer has its context before its first frame"
-        coroutine: Coroutine[Any, Any, Any] | None = None
+        context: Any = peer.context
         try:
             for before in route.before:
                 before(context, message)
             data = message.data
             if not data.keys() <= route.fields:
-                # Unknown optional fields are from the future; they mean nothing here.
+                # What only pushes carry means nothing in a request.
                 data = {name: value for name, value in data.items() if name in route.fields}
             if route.leased:
-                if message.job_id is None or message.lease is None:
+                job_id, lease = message.job_id, message.lease
+                if job_id is None or lease is None:
                     raise _no_job(message)
-                coroutine = route.handler(
-                    context, JobRef(message.job_id, message.lease, peer.session_id), **data
-                )
+                coroutine = route.handler(context, JobRef(job_id, lease, peer.session_id), **data)
             elif route.about_job:
                 if message.job_id is None:
                     raise _no_job(message)
@@ -134,10 +130,40 @@ class MessageRouter:
             peer.in_flight += 1
             if route.barrier:
                 peer.link.hold(HOLD_ORDER)
-            elif peer.in_flight >= self._max_in_flight():
+            elif peer.in_flight >= self.max_in_flight:
                 peer.link.hold(HOLD_FULL)
-            running = _Running(self, peer, message, route, began, coroutine)
-            awaited.addBoth(running.resume)
+            awaited.addBoth(self._resume, peer, message, route, began, coroutine)
+
+    def _resume(
+        self,
+        result: Any,
+        peer: Peer,
+        message: Message,
+        route: Route,
+        began: float,
+        coroutine: Coroutine[Any, Any, Any],
+    ) -> None:
+        """Go on with a handler that waited: the callback of whatever Deferred it waited for."""
+        outcome: Any = None
+        refusal: Refusal | None = None
+        try:
+            if isinstance(result, Failure):
+                awaited = coroutine.throw(result.value or RuntimeError("a failure without an exception"))
+            else:
+                awaited = coroutine.send(result)
+        except StopIteration as stop:
+            outcome = stop.value
+        except Refusal as refused:
+            refusal = refused
+        except Exception:
+            refusal = self._bug(peer, message)
+        else:
+            awaited.addBoth(self._resume, peer, message, route, began, coroutine)
+            return
+        peer.in_flight -= 1
+        self._finish(peer, message, route, began, outcome, refusal)
+        if peer.link.held:
+            self._unblock(peer, route)
 
     def _finish(
         self,
@@ -149,20 +175,22 @@ class MessageRouter:
         refusal: Refusal | None,
     ) -> None:
         """Answer a request. The only place that does."""
-        id = message.id
-        assert id is not None
+        id: Any = message.id
         if refusal is not None:
             if peer.alive:
                 peer.refuse(refusal, id)
         elif outcome is None:
-            peer.ack(id)
+            peer.acks.append(id)
+            if not peer.dirty:
+                peer.dirty = True
+                peer.wake(peer)
         else:
             refusal = self._reply(peer, message, id, outcome)
         if route.after:
             seconds = perf_counter() - began
-            context = peer.context
+            context: Any = peer.context
             for after in route.after:
-                after(context, message, refusal, seconds)  # type: ignore[arg-type]
+                after(context, message, refusal, seconds)
         if refusal is not None and refusal.code.fatal:
             peer.link.close(refusal.message)
 
@@ -177,19 +205,18 @@ class MessageRouter:
             return refusal
         return None
 
-    def _finished_later(self, peer: Peer, route: Route) -> None:
-        """Count down what is in flight, and go on with what waited for that."""
-        peer.in_flight -= 1
+    def _unblock(self, peer: Peer, route: Route) -> None:
+        """Go on with what waited for a request that has just ended."""
         if route.barrier:
             peer.link.release(HOLD_ORDER)
-            return
-        if peer.in_flight == 0 and peer.parked is not None:
-            message, peer.parked = peer.parked, None
-            self._handle(peer, message, peer.routes[message.type])
-            if not peer.in_flight:
-                peer.link.release(HOLD_ORDER)
+        elif peer.parked is not None:
+            if peer.in_flight == 0:
+                message, peer.parked = peer.parked, None
+                self._handle(peer, message, peer.routes[message.type])
+                if not peer.in_flight:
+                    peer.link.release(HOLD_ORDER)
         # Not at the very mark, or a busy connection would be held and released at every message.
-        elif peer.in_flight <= self._max_in_flight() // 2:
+        elif peer.in_flight <= self.max_in_flight // 2:
             peer.link.release(HOLD_FULL)
 
     def _no_request(self, peer: Peer, message: Message) -> None:
@@ -224,55 +251,6 @@ class MessageRouter:
         """Log a failure that is ours, and make the bland answer for it."""
         self._log.failure("The handler of {type} failed for {peer}", type=message.type, peer=peer.name)
         return Refusal(ErrorCode.INTERNAL, "the server failed to do this; its log says why")
-
-
-class _Running:
-    """A handler that waits for the store."""
-
-    __slots__ = ("began", "coroutine", "message", "peer", "route", "router")
-
-    def __init__(
-        self,
-        router: MessageRouter,
-        peer: Peer,
-        message: Message,
-        route: Route,
-        began: float,
-        coroutine: Coroutine[Any, Any, Any],
-    ) -> None:
-        self.router = router
-        self.peer = peer
-        self.message = message
-        self.route = route
-        self.began = began
-        self.coroutine = coroutine
-
-    def resume(self, result: Any) -> None:
-        """Go on with the coroutine: the callback of whatever Deferred it waited for."""
-        router, peer = self.router, self.peer
-        outcome: Any = None
-        refusal: Refusal | None = None
-        try:
-            if isinstance(result, Failure):
-                awaited = self.coroutine.throw(result.value)
-            else:
-                awaited = self.coroutine.send(result)
-        except StopIteration as stop:
-            outcome = stop.value
-        except Refusal as refused:
-            refusal = refused
-        except Exception:
-            refusal = router._bug(peer, self.message)
-        else:
-            awaited.addBoth(self.resume)
-            return
-        router._finish(peer, self.message, self.route, self.began, outcome, refusal)
-        router._finished_later(peer, self.route)
-
-
-def drive(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any]:
-    """Run a coroutine that no request waits for."""
-    return Deferred.fromCoroutine(coroutine)
 
 
 def plugin_handlers(plugins: Sequence[Any]) -> dict[str, Handler]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-import crawlsock
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+import crawlsock
 from crawlsock.config import Settings
 from crawlsock.server.health import HealthMonitor
 from crawlsock.server.peer import Peer
@@ -247,12 +247,14 @@ class SessionKeeper:
             return True
         if session.process_start is None:
             return True
-        if not is_alive(session.pid, session.process_start):
+        # A store may keep it as text; a comparison that always fails would take every crawler for dead.
+        start = int(session.process_start)
+        if not is_alive(session.pid, start):
             return False
         if session.session_id not in self._watches:
             self._keep(
                 session.session_id,
-                self._watcher.of_process(session.pid, session.process_start, self._died(session.session_id)),
+                self._watcher.of_process(session.pid, start, self._died(session.session_id)),
             )
         return True
 
@@ -269,6 +271,9 @@ class SessionKeeper:
                 session_id=each.session_id,
             )
         return reaped
+
+    async def _reap_one(self, session_id: str) -> None:
+        await self.reap([session_id])
 
     def start(self) -> Deferred[None]:
         """Take over the sessions that this server had."""
@@ -294,17 +299,16 @@ class SessionKeeper:
             self._ended(session_id)
             ending = self._store.end_session(session_id, reason)
         elif watch is not None and watch.dead():
-            ending = Deferred.fromCoroutine(self.reap([session_id]))
+            ending = Deferred.fromCoroutine(self._reap_one(session_id))
         else:
             ending = self._store.detach_session(session_id)
         ending.addErrback(self._not_noted, session_id)
 
     def _watch_peer(self, peer: Peer) -> None:
-        transport = getattr(peer.link, "transport", None)
-        handle = transport.getHandle() if peer.transport == "unix" else None
+        link: Any = peer.link
         watch = None
-        if handle is not None:
-            watch = self._watcher.of_socket(handle, self._died(peer.session_id))
+        if peer.transport == "unix":
+            watch = self._watcher.of_socket(link.transport.getHandle(), self._died(peer.session_id))
         self._keep(peer.session_id, watch)
 
     def _keep(self, session_id: str, watch: ProcessWatch | None) -> None:
@@ -318,7 +322,7 @@ class SessionKeeper:
         def died() -> None:
             self._watches.pop(session_id, None)
             if not self._stopped:
-                Deferred.fromCoroutine(self.reap([session_id])).addErrback(self._not_noted, session_id)
+                Deferred.fromCoroutine(self._reap_one(session_id)).addErrback(self._not_noted, session_id)
 
         return died
 

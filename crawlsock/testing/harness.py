@@ -22,10 +22,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from crawlsock.config import LiveSettings, load
 from crawlsock.feed import Hub
@@ -252,10 +253,10 @@ class WireHarness:
         """Connect a peer and say hello; fields of ``hello`` may be given. Raise what the server refuses it with."""
         peer = self.dial(answers_pushes)
         welcome = self.hello(peer, role, **hello)
-        if isinstance(getattr(welcome, "result", None), Failure):
-            failure = welcome.result
-            welcome.addErrback(lambda _: None)
-            failure.raiseException()
+        refused: list[BaseException] = []
+        welcome.addErrback(lambda failure: refused.append(failure.value) or failure.value)
+        if refused:
+            raise refused[0]
         return peer
 
     def hello(self, peer: WirePeer, role: str = "crawler", **hello: Any) -> Deferred[Message]:
@@ -303,6 +304,7 @@ class WireHarness:
         Deferred.fromCoroutine(self.hub.stop())
 
 
+@implementer(IProtocolFactory)
 class _Switch:
     """The factory of whichever server the harness has at the moment of a connect."""
 
@@ -315,6 +317,6 @@ class _Switch:
     def doStop(self) -> None:
         """Do nothing."""
 
-    def buildProtocol(self, addr: Any) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """Let the server make the protocol."""
         return self._harness.server.factory.buildProtocol(addr)

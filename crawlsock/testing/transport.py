@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -140,7 +140,7 @@ class MemoryTransport:
         for end in (self, self._other):
             if end.connected:
                 end.connected = False
-                end.protocol.connectionLost(Failure(reason))
+                end.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
 
 
 def connect(clock: IReactorTime, server: IProtocol, client: IProtocol) -> tuple[MemoryTransport, MemoryTransport]:
@@ -167,10 +167,10 @@ class MemoryEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect."""
         if self.refusing():
-            return fail(ConnectionRefusedError("no server is here"))
+            return fail(ConnectError(string="no server is here"))  # type: ignore[no-untyped-call]
         address = IPv4Address("TCP", "127.0.0.1", 0)
         server, client = self.factory.buildProtocol(address), protocolFactory.buildProtocol(address)
         if server is None or client is None:
-            return fail(ConnectionRefusedError("no connection was wanted"))
+            return fail(ConnectError(string="no connection was wanted"))  # type: ignore[no-untyped-call]
         connect(self.clock, server, client)
         return succeed(client)
