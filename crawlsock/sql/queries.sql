@@ -34,7 +34,7 @@ SELECT state, count(*) FROM crawlsock.job_queue GROUP BY state;
 -- name: live_jobs
 -- How many jobs are not finished, from the partial indexes alone.
 SELECT (SELECT count(*) FROM crawlsock.job_queue WHERE state = 'queued')
-     + (SELECT count(*) FROM crawlsock.job_queue WHERE state IN ('assigned', 'running'))
+     + (SELECT count(*) FROM crawlsock.job_queue WHERE session_id IS NOT NULL AND finished_at IS NULL)
      + (SELECT count(*) FROM crawlsock.job_queue WHERE state IN ('paused', 'waiting_credential'));
 
 -- name: job_errors
@@ -86,7 +86,7 @@ FROM snapshot;
 -- name: sessions
 SELECT c.session_id, c.crawler_id, c.server_id, c.state, c.slots, c.labels, c.job_types, c.connected_at, c.deadline, c.lease_length,
        extract(epoch FROM now() - c.heartbeat_at)::float8, (SELECT count(*) FROM crawlsock.job_queue q
-           WHERE q.session_id = c.session_id AND q.state IN ('assigned', 'running')),
+           WHERE q.session_id = c.session_id AND q.finished_at IS NULL),
        c.hostname, c.pid, c.uid, c.process_start, c.boot_id, c.version, c.transport, c.beat
 FROM crawlsock.crawler_session c WHERE c.ended_at IS NULL AND {which} ORDER BY c.crawler_id;
 
@@ -122,7 +122,7 @@ FROM crawlsock.account a ORDER BY a.account;
 
 -- name: sessions_of_account
 SELECT session_id, job_id, lease FROM crawlsock.job_queue
-WHERE account = %(account)s AND state IN ('assigned', 'running') ORDER BY job_id;
+WHERE account = %(account)s AND session_id IS NOT NULL AND finished_at IS NULL ORDER BY job_id;
 
 -- name: create_token
 WITH made AS (

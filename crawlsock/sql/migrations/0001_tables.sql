@@ -125,7 +125,7 @@ COMMENT ON COLUMN crawlsock.job_queue.batch IS 'The group commit that assigned i
 COMMENT ON COLUMN crawlsock.job_queue.keyed IS 'It holds a row in job_key.';
 ALTER TABLE crawlsock.job_queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
 CREATE INDEX job_queue_next ON crawlsock.job_queue (priority DESC, run_at, job_id) WHERE state = 'queued';
-CREATE INDEX job_queue_by_session ON crawlsock.job_queue (session_id) WHERE state IN ('assigned', 'running');
+CREATE INDEX job_queue_by_session ON crawlsock.job_queue (session_id) WHERE session_id IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX job_queue_held_up ON crawlsock.job_queue (account, state) WHERE state IN ('paused', 'waiting_credential');
 CREATE INDEX job_queue_wishes ON crawlsock.job_queue (session_id) WHERE cancel_requested OR pause_requested;
 

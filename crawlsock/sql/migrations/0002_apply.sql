@@ -2,6 +2,11 @@
 -- of a job's life, and answers with what became of each item. Set-based throughout: one statement for each kind of write.
 -- Every function here is idempotent, because a batch whose commit was cut off is sent again whole.
 -- Short names in the items: i index, j job, l lease, s session; the rest is named at each function.
+-- The way to a job is its primary key, once for every item. Three things keep the planner on it, whatever statistics say: lease
+-- and session are compared as text, the session's index is partial on finished_at, and the wanted state comes with the item.
+-- Without them it finds few held jobs, or so it believes, and compares each of them with every item.
+
+CREATE FUNCTION crawlsock.held_states() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$ SELECT '{assigned,running}'::text[] $$;
 
 CREATE FUNCTION crawlsock.emit(groups jsonb) RETURNS void LANGUAGE sql AS $$
     INSERT INTO crawlsock.event (groups) SELECT groups WHERE jsonb_array_length(groups) > 0;
@@ -38,7 +43,7 @@ CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RE
     FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, v text, n bigint)
     WHERE NOT EXISTS (
             SELECT FROM crawlsock.job_queue q
-            WHERE item.v IS NULL AND q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
+            WHERE item.v IS NULL AND q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text
               AND (q.finished_at IS NULL OR verb = 'start'))
       AND NOT EXISTS (
             SELECT FROM crawlsock.job_assignment a JOIN crawlsock.job_queue q ON q.job_id = a.job_id
@@ -57,8 +62,8 @@ DECLARE
 BEGIN
     WITH hit AS (
         UPDATE crawlsock.job_queue q SET state = 'running', started_at = now()
-        FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid)
-        WHERE q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s AND q.state = 'assigned'
+        FROM (SELECT x.*, 'assigned' AS wanted FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid) OFFSET 0) AS item
+        WHERE q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = item.wanted
         RETURNING q.job_id, q.root_id, q.account, q.type, q.attempt)
     SELECT count(*), crawlsock.job_events(jsonb_agg(jsonb_build_array(
         'job_started', job_id, root_id, account, type, attempt, 'running')))
@@ -72,13 +77,15 @@ CREATE FUNCTION crawlsock.apply_progress(items jsonb, OUT refused jsonb, OUT eve
 -- n seq, g stage, e entities, m message, r resume state, pc percent (0..100), rt rate (1/s), tl time left (s)
 DECLARE
     reached jsonb;
+    held int;
 BEGIN
     WITH item AS (
         SELECT x.*, q.attempt, q.root_id, q.account, q.type
-        FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid, n bigint, g text, e jsonb, m text, r jsonb,
-                                            pc float8, rt float8, tl float8)
+        FROM (SELECT y.*, crawlsock.held_states() AS held
+              FROM jsonb_to_recordset(items) AS y(i int, j uuid, l text, s uuid, n bigint, g text, e jsonb, m text, r jsonb,
+                                                  pc float8, rt float8, tl float8) OFFSET 0) AS x
         JOIN crawlsock.job_queue q ON q.job_id = x.j
-        WHERE q.lease::text = x.l AND q.session_id = x.s AND q.state IN ('assigned', 'running')
+        WHERE q.lease::text = x.l AND q.session_id::text = x.s::text AND q.state = ANY (x.held)
         FOR SHARE OF q),
     hit AS (
         INSERT INTO crawlsock.job_progress AS p
@@ -104,15 +111,18 @@ BEGIN
                                        hit.seq, hit.stage, hit.entities, hit.percent, hit.rate, hit.time_left, hit.message)),
            (SELECT jsonb_agg(jsonb_build_array('milestone', milestone.job_id, item.root_id, item.account, milestone.percent)
                              ORDER BY milestone.percent)
-            FROM milestone JOIN item ON item.j = milestone.job_id)
-    INTO events, reached
+            FROM milestone JOIN item ON item.j = milestone.job_id),
+           (SELECT count(*) FROM item)
+    INTO events, reached, held
     FROM hit JOIN item ON item.j = hit.job_id;
     events := CASE WHEN events IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
         '["kind","job_id","root_id","account","type","attempt","seq","stage","entities","percent","rate","time_left","message"]'::jsonb,
         'rows', events)) END
         || CASE WHEN reached IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
         '["kind","job_id","root_id","account","percent"]'::jsonb, 'rows', reached)) END;
-    refused := crawlsock.refused_leases(items, 'progress');
+    IF held < jsonb_array_length(items) THEN
+        refused := crawlsock.refused_leases(items, 'progress');
+    END IF;
 END $$;
 
 CREATE FUNCTION crawlsock.apply_area(items jsonb, OUT refused jsonb) LANGUAGE plpgsql AS $$
@@ -122,9 +132,10 @@ BEGIN
     SELECT DISTINCT ON (q.account, coalesce(area.host, job.host, ''), area.kind, area.entity_id)
            q.account, coalesce(area.host, job.host, ''), area.kind, area.entity_id, area.path, area.name,
            area.parent_path, area.visibility, q.job_id
-    FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, a jsonb)
-    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
-         AND q.state IN ('assigned', 'running')
+    FROM (SELECT x.*, crawlsock.held_states() AS held
+          FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid, a jsonb) OFFSET 0) AS item
+    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text
+         AND q.state = ANY (item.held)
     JOIN crawlsock.job job ON job.job_id = item.j
     CROSS JOIN LATERAL jsonb_to_recordset(item.a) AS area(kind text, entity_id text, path text, name text,
                                                           parent_path text, visibility text, host text)
@@ -173,7 +184,7 @@ BEGIN
                 ORDER BY q.priority DESC, q.run_at, q.job_id
                 LIMIT greatest(0, demand.n - CASE WHEN repeated THEN (
                     SELECT count(*)::int FROM crawlsock.job_queue mine
-                    WHERE mine.session_id = demand.s AND mine.batch = batch_no) ELSE 0 END)
+                    WHERE mine.session_id = demand.s AND mine.finished_at IS NULL AND mine.batch = batch_no) ELSE 0 END)
                 FOR UPDATE SKIP LOCKED),
             taken AS (
                 UPDATE crawlsock.job_queue q
@@ -188,30 +199,23 @@ BEGIN
             INTO rows FROM taken;
             events := events || crawlsock.job_events(rows);
         END IF;
-        SELECT assigned || coalesce(jsonb_agg(crawlsock.assignment(q) ORDER BY q.priority DESC, q.run_at, q.job_id), '[]')
+        -- In the order of the fields of crawlsock.store.values.Assignment.
+        SELECT assigned || coalesce(jsonb_agg(jsonb_build_array(
+            q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
+            job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
+            nullif(known.generation, 0)) ORDER BY q.priority DESC, q.run_at, q.job_id), '[]')
         INTO assigned
         FROM crawlsock.job_queue q
-        WHERE q.session_id = demand.s AND q.batch = batch_no AND q.state = 'assigned';
+        JOIN crawlsock.job job ON job.job_id = q.job_id
+        JOIN crawlsock.account known ON known.account = q.account
+        LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id
+        WHERE q.session_id = demand.s AND q.finished_at IS NULL AND q.batch = batch_no AND q.state = 'assigned';
     END LOOP;
 END $$;
 
-CREATE FUNCTION crawlsock.assignment(q crawlsock.job_queue) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object(
-        'session_id', q.session_id, 'job_id', q.job_id, 'lease', q.lease, 'attempt', q.attempt, 'type', q.type,
-        'account', q.account, 'host', job.host, 'entity_id', job.entity_id, 'namespace_path', job.namespace_path,
-        'name', job.name, 'priority', q.priority, 'root_id', q.root_id, 'parent_id', job.parent_id,
-        'no_progress_limit', job.no_progress_limit, 'credential_generation', nullif(known.generation, 0)))
-        || CASE WHEN job.payload IS NULL THEN '{}' ELSE jsonb_build_object('payload', job.payload) END
-        || CASE WHEN p.resume_state IS NULL THEN '{}' ELSE jsonb_build_object('resume_state', p.resume_state) END
-    FROM crawlsock.job job
-    JOIN crawlsock.account known ON known.account = job.account
-    LEFT JOIN crawlsock.job_progress p ON p.job_id = job.job_id
-    WHERE job.job_id = q.job_id;
-$$;
-
 CREATE FUNCTION crawlsock.apply(batch jsonb) RETURNS jsonb LANGUAGE plpgsql
 -- A batch is small beside the tables, also when statistics do not know it yet: always by index, always the same plan.
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 -- {"no": batch number, "repeated": bool, "notify": bool, kind: [items], ...} -> {kind: what the phase answers, ...}

@@ -13,15 +13,15 @@ CREATE FUNCTION crawlsock.create_jobs(items jsonb, OUT statuses jsonb, OUT event
 -- statuses: [[i, 'created' | 'duplicate' | 'unknown_account' | 'id_taken', job_id], ...]
 BEGIN
     WITH item AS (
-        SELECT DISTINCT ON (x.j) x.*, coalesce(x.root, x.j) AS top, coalesce(x.host, known.host) AS at_host
+        SELECT DISTINCT ON (x.j) x.*, coalesce(x.root, x.j) AS top, coalesce(x.host, known.host) AS at_host,
+               CASE WHEN known.state = 'refused' THEN 'waiting_credential' ELSE 'queued' END AS ready
         FROM jsonb_to_recordset(items) AS x(
             i int, j uuid, parent uuid, root uuid, type text, account text, host text, entity_id text, namespace_path text,
             name text, priority smallint, run_at timestamptz, max_attempts int, backoff_base float8, backoff_cap float8,
             labels text[], job_key text, payload jsonb, no_progress_limit float8, estimated_size bigint)
         JOIN crawlsock.account known ON known.account = x.account
         WHERE NOT EXISTS (SELECT FROM crawlsock.job WHERE job.job_id = x.j)
-          AND NOT (x.root IS NOT NULL AND EXISTS (
-              SELECT FROM crawlsock.job WHERE job.root_id = x.root AND job.discovery_key = x.job_key))
+          AND NOT EXISTS (SELECT FROM crawlsock.job WHERE job.root_id = x.root AND job.discovery_key = x.job_key)
         ORDER BY x.j, x.i),
     keyed AS (
         INSERT INTO crawlsock.job_key (account, job_key, job_id)
@@ -38,9 +38,9 @@ BEGIN
         FROM winner),
     queued AS (
         INSERT INTO crawlsock.job_queue (job_id, state, priority, run_at, root_id, account, type, labels, keyed)
-        SELECT j, crawlsock.ready_state(account), coalesce(priority, 0), coalesce(run_at, now()), top, account, type,
+        SELECT j, ready, coalesce(priority, 0), coalesce(run_at, now()), top, account, type,
                nullif(labels, '{}'), job_key IS NOT NULL
-        FROM winner ORDER BY i
+        FROM winner
         RETURNING job_id, root_id, account, type, state)
     SELECT crawlsock.job_events(jsonb_agg(jsonb_build_array('job_created', job_id, root_id, account, type, 0, state)))
     INTO events FROM queued;
@@ -80,9 +80,10 @@ BEGIN
                'priority', coalesce((child ->> 'priority')::int, q.priority),
                'job_key', (child ->> 'type') || ':' || coalesce(child ->> 'host', job.host, '') || ':' || (child ->> 'entity_id')))
     INTO children
-    FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, c jsonb)
-    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id = item.s
-         AND q.state IN ('assigned', 'running') AND NOT q.cancel_requested
+    FROM (SELECT x.*, crawlsock.held_states() AS held
+          FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid, c jsonb) OFFSET 0) AS item
+    JOIN crawlsock.job_queue q ON q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text
+         AND q.state = ANY (item.held) AND NOT q.cancel_requested
     JOIN crawlsock.job job ON job.job_id = q.job_id
     CROSS JOIN LATERAL jsonb_array_elements(item.c) WITH ORDINALITY AS list(child, n);
 
@@ -117,13 +118,12 @@ BEGIN
             END AS next_state,
             CASE WHEN item.v = 'failed' THEN coalesce(item.ra,
                 random() * least(job.backoff_cap, job.backoff_base * 2 ^ least(q.failures, 60))) ELSE 0 END AS delay
-        FROM (SELECT DISTINCT ON (x.j) x.* FROM jsonb_to_recordset(items) AS x(
+        FROM (SELECT DISTINCT ON (x.j, x.l) x.*, crawlsock.held_states() AS held FROM jsonb_to_recordset(items) AS x(
                 i int, j uuid, l text, s uuid, v text, e jsonb, r jsonb, f jsonb, y jsonb, d text, et text, m text, rec boolean,
-                ra float8, rq jsonb, st text, cx jsonb, p int)
-              JOIN crawlsock.job_queue mine ON mine.job_id = x.j AND mine.lease::text = x.l ORDER BY x.j, x.i) AS item
+                ra float8, rq jsonb, st text, cx jsonb, p int) ORDER BY x.j, x.l, x.i) AS item
         JOIN crawlsock.job_queue q ON q.job_id = item.j
-        LEFT JOIN crawlsock.job job ON job.job_id = item.j AND item.v = 'failed'
-        WHERE q.lease::text = item.l AND q.session_id = item.s AND q.state IN ('assigned', 'running')
+        LEFT JOIN crawlsock.job job ON job.job_id = CASE WHEN item.v = 'failed' THEN item.j END
+        WHERE q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = ANY (item.held)
         FOR UPDATE OF q),
     hit AS (
         UPDATE crawlsock.job_queue q SET

@@ -11,7 +11,7 @@ BEGIN
     INTO items FROM (
         SELECT row_number() OVER (ORDER BY job_id) - 1 AS n, job_id, lease, session_id FROM (
             SELECT job_id, lease, session_id FROM crawlsock.job_queue
-            WHERE session_id = ANY (sessions) AND state IN ('assigned', 'running') AND lease <> ALL (keep)
+            WHERE session_id = ANY (sessions) AND finished_at IS NULL AND lease <> ALL (keep)
             ORDER BY job_id FOR UPDATE) AS locked) AS held;
     IF items IS NULL THEN
         RETURN '[]';
@@ -105,14 +105,15 @@ BEGIN
     END IF;
     session := known.session_id;
     PERFORM crawlsock.take_back(ARRAY[session], 'released', 'not held after a resume', 0, ARRAY(
-        SELECT q.lease FROM crawlsock.job_queue q WHERE q.session_id = session AND q.lease::text = ANY (held)));
+        SELECT q.lease FROM crawlsock.job_queue q WHERE q.session_id = session AND q.finished_at IS NULL
+          AND (held IS NULL OR q.lease::text = ANY (held))));
     SELECT coalesce(jsonb_agg(jsonb_build_array(q.job_id, q.lease, q.attempt, q.type, q.account,
                CASE WHEN p.attempt = q.attempt THEN p.seq ELSE 0 END, q.cancel_requested, q.pause_requested)), '[]'),
            coalesce((SELECT jsonb_agg(lease) FROM unnest(held) AS lease
                      WHERE lease <> ALL (coalesce(array_agg(q.lease::text), '{}'))), '[]')
     INTO kept, lost
     FROM crawlsock.job_queue q LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id
-    WHERE q.session_id = session AND q.state IN ('assigned', 'running');
+    WHERE q.session_id = session AND q.finished_at IS NULL;
     PERFORM crawlsock.session_event('crawler_connected', known.crawler_id, session, 'resumed');
     PERFORM pg_notify('crawlsock', process ->> 'server_id');
 END $$;
@@ -143,7 +144,7 @@ BEGIN
         FROM crawlsock.job_queue q
         JOIN crawlsock.job j ON j.job_id = q.job_id AND j.no_progress_limit IS NOT NULL
         LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id AND p.attempt = q.attempt
-        WHERE q.state IN ('assigned', 'running') AND NOT q.pause_requested
+        WHERE q.session_id IS NOT NULL AND q.finished_at IS NULL AND NOT q.pause_requested
           AND greatest(q.assigned_at, q.started_at, p.updated_at) + make_interval(secs => j.no_progress_limit) < now()) AS x;
     IF items IS NULL THEN
         RETURN;

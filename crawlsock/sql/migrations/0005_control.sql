@@ -218,7 +218,7 @@ BEGIN
     SELECT jsonb_agg(jsonb_build_object('i', n, 'j', x.job_id, 'l', x.lease, 's', x.session_id, 'v', 'credential', 'd', why))
     INTO items FROM (
         SELECT row_number() OVER () - 1 AS n, q.job_id, q.lease, q.session_id FROM crawlsock.job_queue q
-        WHERE q.account = wanted AND q.state IN ('assigned', 'running')) AS x;
+        WHERE q.account = wanted AND q.session_id IS NOT NULL AND q.finished_at IS NULL) AS x;
     IF items IS NOT NULL THEN
         SELECT * INTO ended FROM crawlsock.apply_end(items);
         PERFORM crawlsock.emit(ended.events);

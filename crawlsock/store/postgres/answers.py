@@ -75,10 +75,10 @@ def _discover(answer: Mapping[str, Any], waiters: list[Discovery]) -> None:
             waiter.answer(answer["statuses"].get(str(index), ()))
 
 
-def _assign(rows: Sequence[Mapping[str, Any]], waiters: list[Claim]) -> None:
+def _assign(rows: Sequence[Sequence[Any]], waiters: list[Claim]) -> None:
     by_session: dict[str, list[Assignment]] = defaultdict(list)
     for row in rows:
-        by_session[row["session_id"]].append(Assignment(**row))
+        by_session[row[0]].append(Assignment(*row))
     for waiter in waiters:
         sessions = dict.fromkeys(demand.session_id for demand in waiter.demands)
         waiter.answer([assignment for session in sessions for assignment in by_session.pop(session, ())])
