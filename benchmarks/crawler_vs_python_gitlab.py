@@ -160,6 +160,7 @@ async def crawl_through_server(
     executor = make_executor(
         endpoint, tokens["crawler"], output_root=root, slots=slots, allowed_hosts=[url], reactor=reactor
     )
+    await manager.start()
     await executor.start()
     try:
         [status] = await manager.submit([NewJob("discover_namespaces", host=url)])

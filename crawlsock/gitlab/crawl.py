@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.gitlab.api import GitLabClient, ResourceRefused, area_path
@@ -171,7 +172,13 @@ class AreaCrawl:
             await collector.everything(entries)
             saver.stop()
 
-        await together([work(), saver.run()])
+        try:
+            await together([work(), saver.run()])
+        except (JobFailed, CancelledError):
+            # A job that is handed back or has failed tells where it stopped; its next attempt redoes nothing.
+            if crawl.job.lost is None and not crawl.job.cancelled:
+                await saver.put_by()
+            raise
         crawl.job.report.stage("fetching")
         # The last word before anything becomes visible: it is refused when the job is somebody else's by now.
         await saver.save()

@@ -110,6 +110,11 @@ class Saver:
 
     async def save(self) -> None:
         """Return when everything read so far is durable here and at the server. Raises `LeaseLost`."""
+        await self.put_by()
+        await self.job.report.flush()
+
+    async def put_by(self) -> None:
+        """Make everything read so far durable here, and leave the resume state with the reporter."""
         self._dirty = False
         work = self.prepare()
         snapshot = {name: evolve(stream) for name, stream in self.streams.items()}
@@ -117,7 +122,6 @@ class Saver:
         for name, stream in snapshot.items():
             self._report(name, stream)
         self.job.report.save(self.to_state(snapshot))
-        await self.job.report.flush()
 
     def _report(self, name: str, stream: Stream) -> None:
         counted = self.counted[name]

@@ -107,29 +107,32 @@ class TreqTransport:
     def get(self, url: str, headers: Mapping[str, str]) -> Deferred[Answer]:
         """Fetch a URL, or fail with `NetworkFailed`."""
         waiting = Deferred.fromCoroutine(self._get(url, headers))
-        late = False
+        given_up: list[Exception] = []
 
-        def expire() -> None:
-            nonlocal late
-            late = True
+        def give_up(reason: Exception) -> None:
+            given_up.append(reason)
             waiting.cancel()
 
-        timer = self.reactor.callLater(self.timeout, expire)
+        # Cancelled in the middle of something, Twisted's client fails with whatever that something was: the
+        # reason has to be remembered here.
+        outcome: Deferred[Answer] = Deferred(lambda _: give_up(CancelledError()))
+        late = NetworkFailed(f"no whole answer within {self.timeout:g} s")
+        timer = self.reactor.callLater(self.timeout, give_up, late)
 
-        def settle(result: Answer | Failure) -> Answer:
+        def settle(result: Answer | Failure) -> None:
             if timer.active():
                 timer.cancel()
             if not isinstance(result, Failure):
-                return result
-            error = result.value
-            if late:
-                error = NetworkFailed(f"no whole answer within {self.timeout:g} s")
-            elif not isinstance(error, (CancelledError, NetworkFailed)):
-                # Whatever Twisted's client raises (there is no common base) means that there is no answer.
+                outcome.callback(result)
+                return
+            error = given_up[0] if given_up else result.value
+            if not isinstance(error, (CancelledError, NetworkFailed)):
+                # There is no common base of what may be raised; all of it means that there is no answer.
                 error = NetworkFailed(f"{type(error).__name__}: {error}"[:500])
-            raise error
+            outcome.errback(error)
 
-        return waiting.addBoth(settle)
+        waiting.addBoth(settle)
+        return outcome
 
     async def _get(self, url: str, headers: Mapping[str, str]) -> Answer:
         wanted = Headers({name: [value] for name, value in headers.items()})

@@ -234,6 +234,21 @@ class CrawlTests(TestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
             self.assertEqual(os.listdir(self.output), [".parts"])
 
+    def test_handed_back(self) -> None:
+        """A job that is handed back says exactly how far it was, so that nothing is fetched twice."""
+        self.sample()
+        job = self.server.job("crawl_project", "1")
+        running = Deferred.fromCoroutine(self.made.handle(job))
+        self.clock.pump([0.01] * 3)
+        job.order_stop(JobReleased("drain"))
+        self.failureResultOf(running, JobReleased)
+        asked = [url for url in self.transport.requests if "/members" in url]
+        self.server.assigned[job.id].resume_state = job.report.state()["resume_state"]
+        drive(self.clock, self.made.handle(self.server.again(job.id)))
+        self.assertEqual([url for url in self.transport.requests if "/members" in url], asked)
+        expected = {name: n for name, n in self.dataset.counts(project=1).items() if n}
+        self.assertEqual(self.server.counts(job.id), expected)
+
     def test_crawled_again(self) -> None:
         """A later crawl replaces the files of an earlier one."""
         self.sample()
