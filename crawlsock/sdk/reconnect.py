@@ -25,7 +25,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 FIRST_CAP = 0.2
-LAST_CAP = 15.0
+LAST_CAP = 5.0
 BUSY_CAP = 0.05
 
 

@@ -183,17 +183,17 @@ class Greeting(ConnectionCase):
 
 class ComingBack(ConnectionCase):
     def test_jitter(self) -> None:
-        """The waits between tries are drawn from the whole range below a cap that grows to 15 seconds."""
+        """The waits between tries are drawn from the whole range below a cap that grows to 5 seconds."""
         self.server.unreachable.extend(absent() for _ in range(40))
         self.connection.start()
         self.server.pass_time(400)
         times = self.server.attempts[:41]
         waits = [later - earlier for earlier, later in pairwise(times)]
         self.assertLess(waits[0], 0.5)
-        self.assertLessEqual(max(waits), 15.1)
+        self.assertLessEqual(max(waits), 5.1)
         late = waits[8:]
-        self.assertLess(min(late), 3)
-        self.assertGreater(max(late), 10)
+        self.assertLess(min(late), 1)
+        self.assertGreater(max(late), 4)
         self.assertTrue(self.connection.connected)
 
     def test_busy_server(self) -> None:
