@@ -70,7 +70,7 @@ CREATE TABLE crawlsock.crawler_session (
     job_types     text[],
     pid           integer,
     uid           integer,
-    process_start text,
+    process_start bigint,
     boot_id       text,
     hostname      text,
     version       text,
@@ -86,7 +86,7 @@ CREATE TABLE crawlsock.crawler_session (
 COMMENT ON TABLE crawlsock.crawler_session IS 'One crawler''s stay. Its leases live exactly as long as it: until ended_at is set.';
 COMMENT ON COLUMN crawlsock.crawler_session.deadline IS 'Past this, by the clock here, the reaper ends the session and requeues its jobs.';
 COMMENT ON COLUMN crawlsock.crawler_session.ticket_hash IS 'SHA-256 of the ticket with which the crawler resumes the session on a new connection.';
-COMMENT ON COLUMN crawlsock.crawler_session.process_start IS 'Start time of the process as the kernel gives it: tells a process from a later one with the same pid.';
+COMMENT ON COLUMN crawlsock.crawler_session.process_start IS 'Start time of the process in clock ticks since boot: tells a process from a later one with the same pid.';
 CREATE INDEX crawler_session_live ON crawlsock.crawler_session (deadline) WHERE ended_at IS NULL;
 CREATE INDEX crawler_session_by_name ON crawlsock.crawler_session (crawler_id) WHERE ended_at IS NULL;
 

@@ -66,7 +66,7 @@ DECLARE
 BEGIN
     SELECT * INTO item FROM jsonb_to_record(wish) AS x(
         session_id uuid, crawler_id text, server_id uuid, ticket text, slots int, labels text[], job_types text[], pid int, uid int,
-        process_start text, boot_id text, hostname text, version text, transport text, lease_length float8);
+        process_start bigint, boot_id text, hostname text, version text, transport text, lease_length float8);
     PERFORM pg_advisory_xact_lock(hashtextextended('crawlsock session ' || item.crawler_id, 0));
     IF EXISTS (SELECT FROM crawlsock.crawler_session c WHERE c.ticket_hash = decode(item.ticket, 'hex') AND c.ended_at IS NULL) THEN
         RETURN 'known';
@@ -97,7 +97,7 @@ BEGIN
         state = 'connected', server_id = (process ->> 'server_id')::uuid, heartbeat_at = now(), connected_at = now(),
         deadline = now() + make_interval(secs => c.lease_length),
         pid = coalesce((process ->> 'pid')::int, c.pid), uid = coalesce((process ->> 'uid')::int, c.uid),
-        process_start = coalesce(process ->> 'process_start', c.process_start), boot_id = coalesce(process ->> 'boot_id', c.boot_id)
+        process_start = coalesce((process ->> 'process_start')::bigint, c.process_start), boot_id = coalesce(process ->> 'boot_id', c.boot_id)
     WHERE c.ticket_hash = decode(ticket, 'hex') AND c.ended_at IS NULL
     RETURNING c.session_id, c.crawler_id INTO known;
     IF known.session_id IS NULL THEN
@@ -158,10 +158,9 @@ BEGIN
 END $$;
 
 CREATE FUNCTION crawlsock.adopt_sessions(me uuid, grace float8) RETURNS SETOF uuid LANGUAGE sql AS $$
-    -- Sessions of this server, of servers that are gone, and those past their deadline get at least the grace.
+    -- Sessions of this server, and those past their deadline, whose server may be gone, get at least the grace.
     UPDATE crawlsock.crawler_session c SET deadline = greatest(c.deadline, now() + make_interval(secs => grace))
-    WHERE c.ended_at IS NULL AND (c.server_id = me OR c.deadline < now() OR NOT EXISTS (
-        SELECT FROM crawlsock.server s WHERE s.server_id = c.server_id AND s.seen_at > now() - interval '10 seconds'))
+    WHERE c.ended_at IS NULL AND (c.server_id = me OR c.deadline < now())
     RETURNING c.session_id;
 $$;
 

@@ -107,7 +107,7 @@ BEGIN
     INSERT INTO crawlsock.queue (job_type, paused, reason, paused_by, paused_at) VALUES (name, stop, why, who, now())
     ON CONFLICT (job_type) DO UPDATE SET paused = stop, reason = why, paused_by = who, paused_at = now();
     INSERT INTO crawlsock.audit (actor, action, target, detail)
-    VALUES (who, CASE WHEN stop THEN 'queue_pause' ELSE 'queue_resume' END, name, jsonb_build_object('reason', why));
+    VALUES (who, CASE WHEN stop THEN 'queue_paused' ELSE 'queue_resumed' END, name, jsonb_build_object('reason', why));
     PERFORM crawlsock.emit(jsonb_build_array(jsonb_build_object(
         'columns', '["kind","job_type","reason","actor"]'::jsonb, 'rows', jsonb_build_array(jsonb_build_array(
             CASE WHEN stop THEN 'queue_paused' ELSE 'queue_resumed' END, wanted, why, who)))));

@@ -28,7 +28,7 @@ class PostgresStore(Reads):
 
     :param database: connected by its owner, migrated before the store is used.
     :param server_id: UUID of this service; sessions belong to it while it holds their connections.
-    :param tracker: adds rate and time left to the reports that are stored.
+    :param tracker: adds percent, rate and time left to the reports that are stored; without one they are kept as they come.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PostgresStore(Reads):
             database,
             server_id=server_id,
             server_name=server_name,
-            tracker=tracker or ProgressTracker(),
+            tracker=tracker,
             poison_limit=poison_limit,
         )
         database.listen("crawlsock", self._notified)

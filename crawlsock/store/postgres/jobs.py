@@ -79,7 +79,7 @@ class Jobs(Base):
         *,
         server_id: str,
         server_name: str,
-        tracker: ProgressTracker,
+        tracker: ProgressTracker | None,
         poison_limit: int,
     ) -> None:
         super().__init__(database)
@@ -264,7 +264,7 @@ class Jobs(Base):
         }
         body.update((name, value) for name, value in more.items() if value is not None)
         state: str | None = await self._fenced("end", Write(ref, body), wakes=True)
-        self.tracker.forget(ref.job_id)
+        self._ended(state, ref)
         if state is None:
             # Sent again: this assignment had failed before. The answer is what the job is now.
             state = (await self.read("job", {"job_id": ref.job_id}))[0][2]
@@ -288,10 +288,13 @@ class Jobs(Base):
         return self._fenced("end", Write(ref, body), wakes=True).addCallback(self._ended, ref)
 
     def _ended(self, state: object, ref: JobRef) -> None:
-        self.tracker.forget(ref.job_id)
+        if self.tracker is not None:
+            self.tracker.forget(ref.job_id)
 
     def _estimate(self, ref: JobRef, progress: Progress) -> Progress:
         # The lease stands for the attempt: both change together.
+        if self.tracker is None:
+            return progress
         return self.tracker.note(ref.job_id, hash(ref.lease), progress, self.clock.seconds())
 
     def _fenced(self, kind: str, waiter: Any, *, wakes: bool = False) -> Deferred[Any]:
