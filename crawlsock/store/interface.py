@@ -125,9 +125,7 @@ class IStore(Interface):
     def job_counts() -> Deferred[dict[str, int]]:
         """Return the number of jobs in every state, zeros included."""
 
-    def progress_of(
-        scope: Scope, job_id: str | None = ..., account: str | None = ...
-    ) -> Deferred[ProgressView]:
+    def progress_of(scope: Scope, job_id: str | None = ..., account: str | None = ...) -> Deferred[ProgressView]:
         """Return progress of a job, of it and all below it, of an account, or of everything.
 
         Errors: ``unknown_job`` for scopes ``job`` and ``tree``; ``unknown_account``.
@@ -155,10 +153,10 @@ class IStore(Interface):
 
     def progress(ref: JobRef, progress: Progress) -> Deferred[None]:
         """Record a report: the snapshot has its counts, each at least what the attempt had before, and its
-        resume state.
+        resume state. The store adds percent, rate and time left (`crawlsock.progress.ProgressTracker`).
 
         A `seq` that is not above the last of this attempt changes nothing and succeeds. A new attempt's
-        first report replaces the snapshot. Milestones that `percent` crosses are recorded once a job.
+        first report replaces the snapshot. Milestones that the percentage crosses are recorded once a job.
         Errors: ``lease_lost``.
         """
 
@@ -216,8 +214,8 @@ class IStore(Interface):
         """Continue a session, now connected to `server_id`, with its deadline renewed.
 
         `held` are the leases that the crawler has; None is all of the session's. Those of the session that
-        it does not hold are queued again unharmed, as by `release`; those it holds and the session does not are `lost`. Errors:
-        ``session_expired`` when the session has ended.
+        it does not hold are queued again unharmed, as by `release`; those it holds and the session does not
+        are `lost`. Errors: ``session_expired`` when the session has ended.
         """
 
     def heartbeat(session_id: str, beat: Beat) -> Deferred[None]:
@@ -254,10 +252,11 @@ class IStore(Interface):
         """Return all sessions that live, by crawler id."""
 
     def pending_orders(server_id: str) -> Deferred[list[Order]]:
-        """Hand out what crawlers of this server must be told: ``cancel``, ``pause`` or ``resume``, each once.
+        """Return what is wished for leases that sessions of this server hold: ``cancel``, else ``pause``.
 
-        Of several wishes for one job only what holds now is handed out. A crawler that is away learns what
-        it missed from `HeldJob` when it resumes, so an order whose delivery failed is not lost.
+        Reading changes nothing: a wish is listed until the lease ends or the wish is taken back, so an order
+        whose delivery failed is not lost. A server sends each wish once to each connection, and ``resume``
+        for a lease that it has paused and that is no longer listed.
         """
 
     def stuck() -> Deferred[list[Order]]:
@@ -293,9 +292,7 @@ class IStore(Interface):
     def credential(account: str) -> Deferred[CredentialRow | None]:
         """Return the account's credential as stored, None if it has none. Errors: ``unknown_account``."""
 
-    def begin_refresh(
-        account: str, generation: int, server_id: str, ttl: float
-    ) -> Deferred[RefreshTicket | None]:
+    def begin_refresh(account: str, generation: int, server_id: str, ttl: float) -> Deferred[RefreshTicket | None]:
         """Allow one server to refresh this generation, for `ttl` seconds; None for all others.
 
         None also when `generation` is no longer the current one, or was refused. The holder that asks again

@@ -77,9 +77,7 @@ class MemoryStore(Presence):
 
     # -- jobs: the web application
 
-    def submit(
-        self, jobs: Sequence[NewJob], *, accounts: frozenset[str] | None
-    ) -> Deferred[list[ItemStatus]]:
+    def submit(self, jobs: Sequence[NewJob], *, accounts: frozenset[str] | None) -> Deferred[list[ItemStatus]]:
         """Make root jobs."""
         return self._do(memory_jobs.submit, jobs, accounts)
 
@@ -173,9 +171,7 @@ class MemoryStore(Presence):
         boot_id: str | None = None,
     ) -> Deferred[Resumed]:
         """Go on with a session."""
-        return self._do(
-            memory_sessions.resume_session, ticket_hash, held, server_id, pid, uid, process_start, boot_id
-        )
+        return self._do(memory_sessions.resume_session, ticket_hash, held, server_id, pid, uid, process_start, boot_id)
 
     def heartbeat(self, session_id: str, beat: Beat) -> Deferred[None]:
         """Renew a session."""
@@ -216,9 +212,7 @@ class MemoryStore(Presence):
 
     # -- queues
 
-    def pause_queue(
-        self, job_type: str | None, paused: bool, reason: str | None, actor: str
-    ) -> Deferred[None]:
+    def pause_queue(self, job_type: str | None, paused: bool, reason: str | None, actor: str) -> Deferred[None]:
         """Stop or start the assigning of a type, or of all."""
         return self._do(memory_jobs.pause_queue, job_type, paused, reason, actor)
 

@@ -75,6 +75,7 @@ def progress(world: World, ref: JobRef, report: Progress) -> None:
     if before is not None and same_attempt and report.seq <= before.seq:
         return
     job.alive_at = world.now()
+    report = world.tracker.note(job.job_id, job.attempt, report, world.clock.seconds())
     if before is None or not same_attempt:
         row = ProgressRow(job.attempt, report.seq, report.stage, world.now(), merge({}, report.entities))
         row.message = report.message
@@ -162,9 +163,7 @@ def release(world: World, ref: JobRef, handed_back: Release) -> None:
     if _repeated(world, ref, "released") is None:
         job = held(world, ref)
         change = rules.release(world.facts(job))
-        end(
-            world, job, change, "released", handed_back.entities, handed_back.resume_state, handed_back.reason
-        )
+        end(world, job, change, "released", handed_back.entities, handed_back.resume_state, handed_back.reason)
 
 
 def cancelled(world: World, ref: JobRef, handed_back: Release) -> None:
@@ -199,9 +198,7 @@ def end(
     world.tell_job(kinds.get(job.state) or _EVENTS[outcome], job, job.reason)
 
 
-def _last_word(
-    world: World, job: JobRow, state: State, entities: Any, resume_state: dict[str, Any] | None
-) -> None:
+def _last_word(world: World, job: JobRow, state: State, entities: Any, resume_state: dict[str, Any] | None) -> None:
     """Fold what came with the end of an assignment into the snapshot."""
     row = job.progress
     if row is None and not entities and resume_state is None:

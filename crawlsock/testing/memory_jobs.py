@@ -141,9 +141,7 @@ def _either(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
-def control(
-    world: World, action: Action, job_id: str, *, tree: bool, reason: str | None, actor: str
-) -> Control:
+def control(world: World, action: Action, job_id: str, *, tree: bool, reason: str | None, actor: str) -> Control:
     """Cancel, pause, resume or retry a job or a tree."""
     root = world.find(job_id)
     changes: list[tuple[JobRow, Change]] = []
@@ -162,9 +160,7 @@ def control(
             if change.changed:
                 changes.append((job, change))
     orders = [_carry_out(world, action, job, change, reason) for job, change in changes]
-    world.note(
-        actor, f"job_{action.value}", job_id, {"tree": tree, "reason": reason, "affected": len(changes)}
-    )
+    world.note(actor, f"job_{action.value}", job_id, {"tree": tree, "reason": reason, "affected": len(changes)})
     return Control(len(changes), [order for order in orders if order is not None])
 
 
@@ -198,20 +194,14 @@ def assign(world: World, demands: Sequence[Demand]) -> list[Assignment]:
     if everything_paused:
         return []
     due = sorted(
-        (
-            job
-            for job_id in world.queued
-            if (job := world.jobs[job_id]).run_at <= now and job.type not in world.pauses
-        ),
+        (job for job_id in world.queued if (job := world.jobs[job_id]).run_at <= now and job.type not in world.pauses),
         key=lambda job: (-job.priority, job.run_at, job.number),
     )
     given: list[Assignment] = []
     for demand in demands:
         if demand.session_id not in world.sessions:
             continue
-        fitting = [
-            job for job in due if fits(frozenset(job.labels), job.type, demand.labels, demand.job_types)
-        ]
+        fitting = [job for job in due if fits(frozenset(job.labels), job.type, demand.labels, demand.job_types)]
         for job in fitting[: demand.slots]:
             given.append(_give(world, job, demand.session_id))
             due.remove(job)
@@ -265,5 +255,5 @@ def pause_queue(world: World, job_type: str | None, paused: bool, reason: str | 
         del world.pauses[job_type]
         world.has_work = True
     kind = "queue_paused" if paused else "queue_resumed"
-    world.note(actor, kind, job_type, {"reason": reason})
+    world.note(actor, "queue_pause" if paused else "queue_resume", job_type, {"reason": reason})
     world.tell(kind, job_type=job_type, reason=reason)

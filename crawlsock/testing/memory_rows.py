@@ -15,6 +15,7 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.jobs import DEFAULT_BACKOFF, HELD, TERMINAL, Backoff, Change, JobFacts, State
+from crawlsock.progress import ProgressTracker
 from crawlsock.store.values import Area, Beat, CredentialRow, NewSession, QueueView, TokenRow, rfc3339
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -96,7 +97,6 @@ class JobRow:
     losses: int = 0
     cancel_requested: bool = False
     pause_requested: bool = False
-    order_pending: bool = False
     reason: str | None = None
     lease: str | None = None
     session_id: str | None = None
@@ -156,6 +156,7 @@ class World:
     clock: IReactorTime
     random: Callable[[], float]
     poison_limit: int
+    tracker: ProgressTracker = Factory(ProgressTracker)
     jobs: dict[str, JobRow] = Factory(dict)
     queued: set[str] = Factory(set)
     keys: dict[tuple[str, str], str] = Factory(dict)
@@ -189,9 +190,7 @@ class World:
         """Return an account. Errors: ``unknown_account``."""
         row = self.accounts.get(account)
         if row is None:
-            raise Refusal(
-                ErrorCode.UNKNOWN_ACCOUNT, f"there is no account {account!r}; store its credential first"
-            )
+            raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, f"there is no account {account!r}; store its credential first")
         return row
 
     def tree(self, job_id: str) -> Iterator[JobRow]:
@@ -227,13 +226,13 @@ class World:
         if change.due_in is not None:
             job.run_at = self.now() + timedelta(seconds=change.due_in)
         if change.order is not None and change.holds_lease:
-            job.order_pending = self.has_orders = True
+            self.has_orders = True
         if was_held and not change.holds_lease:
             session = self.sessions.get(job.session_id or "")
             if session is not None:
                 session.leases.pop(job.lease or "", None)
             job.lease = job.session_id = None
-            job.order_pending = False
+            self.tracker.forget(job.job_id)
         if change.state in TERMINAL:
             job.finished_at = job.finished_at or self.now()
             if job.job_key is not None and self.keys.get((job.account, job.job_key)) == job.job_id:
@@ -270,9 +269,7 @@ class World:
 
     def note(self, actor: str, action: str, target: str | None, detail: dict[str, Any]) -> None:
         """Write into the audit."""
-        self.audits.append(
-            {"at": self.now(), "actor": actor, "action": action, "target": target, "detail": detail}
-        )
+        self.audits.append({"at": self.now(), "actor": actor, "action": action, "target": target, "detail": detail})
 
 
 def new_id() -> str:

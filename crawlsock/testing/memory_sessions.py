@@ -11,7 +11,6 @@ from crawlsock.store.values import (
     HeldJob,
     NewSession,
     Order,
-    OrderKind,
     Reaped,
     Resumed,
     SessionView,
@@ -29,9 +28,7 @@ def open_session(world: World, new: NewSession) -> SessionView:
             return view(world, row)
         if row.new.crawler_id == new.crawler_id:
             if row.state == "connected" and row.deadline >= now:
-                raise Refusal(
-                    ErrorCode.DUPLICATE_CRAWLER, f"a crawler named {new.crawler_id!r} is already connected"
-                )
+                raise Refusal(ErrorCode.DUPLICATE_CRAWLER, f"a crawler named {new.crawler_id!r} is already connected")
             reap(world, [row.session_id])
     row = SessionRow(
         session_id=new_id(),
@@ -75,19 +72,13 @@ def resume_session(
         if lease not in claimed:
             job = world.jobs[job_id]
             end(world, job, rules.release(world.facts(job)), "released", reason="not_held")
-    kept = [
-        _held_job(world.jobs[row.leases[lease]], lease)
-        for lease in claimed
-        if lease in row.leases
-    ]
+    kept = [_held_job(world.jobs[row.leases[lease]], lease) for lease in claimed if lease in row.leases]
     lost = [lease for lease in claimed if lease not in row.leases]
     world.tell("crawler_connected", crawler_id=row.new.crawler_id, session_id=row.session_id)
     return Resumed(view(world, row), kept, lost)
 
 
 def _held_job(job: JobRow, lease: str) -> HeldJob:
-    # What was wished meanwhile goes out with this answer, so it need not be handed out as an order again.
-    job.order_pending = False
     recorded = job.progress is not None and job.progress.attempt == job.attempt
     return HeldJob(
         job_id=job.job_id,
@@ -160,23 +151,14 @@ def adopt_sessions(world: World, server_id: str, grace: float) -> list[SessionVi
 
 
 def pending_orders(world: World, server_id: str) -> list[Order]:
-    """Hand out what has not been handed out."""
-    orders = []
-    for row in world.sessions.values():
-        if row.server_id != server_id:
-            continue
-        for lease, job_id in row.leases.items():
-            job = world.jobs[job_id]
-            if job.order_pending:
-                job.order_pending = False
-                orders.append(Order(_wish(job), row.session_id, job_id, lease, job.reason))
-    return orders
-
-
-def _wish(job: JobRow) -> OrderKind:
-    if job.cancel_requested:
-        return "cancel"
-    return "pause" if job.pause_requested else "resume"
+    """Return the wishes for jobs whose crawlers are connected to a server."""
+    return [
+        Order("cancel" if job.cancel_requested else "pause", row.session_id, job_id, lease, job.reason)
+        for row in world.sessions.values()
+        if row.server_id == server_id
+        for lease, job_id in row.leases.items()
+        if (job := world.jobs[job_id]).cancel_requested or job.pause_requested
+    ]
 
 
 def view(world: World, row: SessionRow) -> SessionView:

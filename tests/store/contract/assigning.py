@@ -172,6 +172,8 @@ class Assigning(StoreContract):
         called: list[int] = []
         self.store.on_work(lambda: called.append(1))
         await self.submit()
+        # Observers may be called just after the caller has been answered.
+        await self.store.event_head()
         self.assertTrue(called)
 
     async def test_the_whole_life_of_many_jobs(self) -> None:

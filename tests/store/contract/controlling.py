@@ -106,7 +106,7 @@ class Controlling(StoreContract):
         self.assertEqual((order.kind, order.reason), ("cancel", "because"))
         self.assertEqual((order.job_id, order.lease, order.session_id), tuple(ref))
 
-    async def test_orders_are_handed_out_to_the_server_of_the_session(self) -> None:
+    async def test_orders_are_listed_for_the_server_of_the_session(self) -> None:
         """Whoever gave the order, the server that holds the crawler finds it, and no other."""
         called: list[int] = []
         self.store.on_orders(lambda: called.append(1))
@@ -118,13 +118,19 @@ class Controlling(StoreContract):
         orders = await self.store.pending_orders(SERVER)
         self.assertEqual([(order.kind, order.job_id, order.lease) for order in orders], [("cancel", *here[:2])])
 
-    async def test_only_the_last_wish_is_handed_out(self) -> None:
-        """A pause that was taken back before it was handed out is no pause any more."""
+    async def test_wishes_are_listed_while_they_hold(self) -> None:
+        """A wish is listed again and again until it is taken back or a stronger one replaces it."""
         ref = await self.running()
         await self.control(Action.PAUSE, ref.job_id)
+        for _ in range(2):
+            orders = await self.store.pending_orders(SERVER)
+            self.assertEqual([(order.kind, order.lease) for order in orders], [("pause", ref.lease)])
         await self.control(Action.RESUME, ref.job_id)
+        self.assertEqual(await self.store.pending_orders(SERVER), [])
+        await self.control(Action.PAUSE, ref.job_id)
+        await self.control(Action.CANCEL, ref.job_id)
         orders = await self.store.pending_orders(SERVER)
-        self.assertEqual([order.kind for order in orders], ["resume"])
+        self.assertEqual([order.kind for order in orders], ["cancel"])
 
     async def test_orders_end_with_the_lease(self) -> None:
         """When the lease has ended there is nothing left to tell its crawler."""

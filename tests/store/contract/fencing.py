@@ -20,9 +20,7 @@ class Fencing(StoreContract):
         state = {"stolen": True}
         return {
             "start": self.store.start,
-            "progress": lambda ref: self.store.progress(
-                ref, Progress(9, "fetching", counts, "stale", state, percent=99.0)
-            ),
+            "progress": lambda ref: self.store.progress(ref, Progress(9, "fetching", counts, "stale", state)),
             "discover": lambda ref: self.store.discover(ref, [NewJob("crawl_user", entity_id="666")]),
             "areas": lambda ref: self.store.areas(ref, [Area("group", "666", "evil")]),
             "complete": lambda ref: self.store.complete(ref, Completion(counts, [{"path": "x"}], state)),

@@ -159,6 +159,7 @@ class Lending(StoreContract):
         called: list[int] = []
         self.store.on_work(lambda: called.append(1))
         await self.account("acme")
+        # Observers may be called just after the caller has been answered.
         self.assertEqual(await self.state(job_id), "queued")
         self.assertTrue(called)
         self.assertEqual(len(await self.assign(await self.session())), 1)
