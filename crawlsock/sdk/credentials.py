@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from crawlsock.masking import Masker
 from crawlsock.sdk.errors import CredentialRefused, LeaseLost, Refused
 from crawlsock.sdk.job import Job
 from crawlsock.sdk.values import Credential
@@ -22,10 +23,16 @@ Waiters = list[tuple[Job, int, Deferred[Credential]]]
 
 
 class Credentials:
-    """Keep the newest credential of each account. `ask` sends a request under a job's lease."""
+    """
+    Keep the newest credential of each account.
 
-    def __init__(self, ask: Ask) -> None:
+    :param ask: sends a request under a job's lease.
+    :param masker: told of every token, so that it appears in no text; of old ones, too.
+    """
+
+    def __init__(self, ask: Ask, masker: Masker) -> None:
         self._ask = ask
+        self._masker = masker
         self._newest: dict[str, Credential] = {}
         self._waiting: dict[str, Waiters] = {}
 
@@ -39,15 +46,12 @@ class Credentials:
             return known
         credential = Credential(fields["access_token"], fields["kind"], fields["generation"], fields.get("expires_at"))
         self._newest[account] = credential
+        self._masker.register(credential.access_token)
         return credential
 
     def update(self, fields: dict[str, Any]) -> None:
         """Take in a `credential_update`."""
         self.learn(fields["account"], fields)
-
-    def secrets(self) -> list[str]:
-        """List what must not appear in any text."""
-        return [credential.access_token for credential in self._newest.values()]
 
     def refresh(self, job: Job, stale: Credential) -> Deferred[Credential]:
         """Get a newer credential than `stale`."""

@@ -8,15 +8,15 @@ bounded and free of secrets.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
 from twisted.python.failure import Failure
 
+from crawlsock.masking import mask_patterns
 from crawlsock.sdk.errors import CredentialRefused, JobCancelled, JobFailed, JobReleased, JobStopped, Refused
 from crawlsock.sdk.job import Job
-from crawlsock.sdk.masking import mask
 from crawlsock.sdk.values import JobResult
 
 MOST_MESSAGE = 4096
@@ -25,6 +25,10 @@ MOST_REASON = 1024
 MOST_URL = 2048
 MOST_ERROR_TYPE = 128
 MOST_CONTEXT = 32 * 1024
+
+
+Mask = Callable[[str], str]
+"""Takes the secrets out of a text."""
 
 
 class Ending(NamedTuple):
@@ -61,14 +65,14 @@ def stopped(job: Job, reason: JobStopped) -> Ending:
     if isinstance(reason, JobCancelled):
         return Ending("job_cancelled", data)
     text = str(reason) or "released by the crawler"
-    return Ending("job_released", {"reason": mask(text)[:MOST_REASON], **data})
+    return Ending("job_released", {"reason": mask_patterns(text)[:MOST_REASON], **data})
 
 
-def failed(job: Job, error: JobFailed, secrets: Iterable[str] = (), stack: str | None = None) -> Ending:
+def failed(job: Job, error: JobFailed, mask: Mask = mask_patterns, stack: str | None = None) -> Ending:
     """Say that the job failed."""
     data: dict[str, Any] = {
         "error_type": _word(error.error_type),
-        "message": mask(str(error.message), secrets)[:MOST_MESSAGE],
+        "message": mask(str(error.message))[:MOST_MESSAGE],
         "recoverable": error.recoverable,
         **_counts(job),
         **_state(job),
@@ -76,7 +80,7 @@ def failed(job: Job, error: JobFailed, secrets: Iterable[str] = (), stack: str |
     if error.retry_after is not None:
         data["retry_after"] = max(0.0, error.retry_after)
     if error.request is not None:
-        url = mask(error.request.url, secrets)
+        url = mask(error.request.url)
         data["request"] = {
             "method": error.request.method,
             "url": re.sub(r"[^\x21-\x7e]", "?", url)[:MOST_URL],
@@ -85,13 +89,13 @@ def failed(job: Job, error: JobFailed, secrets: Iterable[str] = (), stack: str |
     if stack is not None:
         data["stack"] = stack
     if error.context:
-        context = _context(error.context, secrets)
+        context = _context(error.context, mask)
         if context:
             data["context"] = context
     return Ending("job_failed", data)
 
 
-def ending_of(job: Job, outcome: object, secrets: Iterable[str]) -> Ending:
+def ending_of(job: Job, outcome: object, mask: Mask) -> Ending:
     """
     Turn the outcome of a job's coroutine (its result, or a `Failure`) into what to say.
 
@@ -106,17 +110,16 @@ def ending_of(job: Job, outcome: object, secrets: Iterable[str]) -> Ending:
     if isinstance(error, JobStopped):
         return stopped(job, error)
     if isinstance(error, JobFailed):
-        return failed(job, error, secrets)
+        return failed(job, error, mask)
     if isinstance(error, CredentialRefused):
         if error.missing:
-            return failed(job, JobFailed("credential_missing", str(error), recoverable=False), secrets)
+            return failed(job, JobFailed("credential_missing", str(error), recoverable=False), mask)
         return stopped(job, JobReleased(f"credential refused: {error.message}"))
-    secrets = tuple(secrets)
-    stack = mask(outcome.getTraceback(elideFrameworkCode=True), secrets)
+    stack = mask(outcome.getTraceback(elideFrameworkCode=True))
     return failed(
         job,
         JobFailed(type(error).__qualname__, str(error) or type(error).__qualname__),
-        secrets,
+        mask,
         # The end of a traceback says more than its beginning.
         stack if len(stack) <= MOST_STACK else "...\n" + stack[-(MOST_STACK - 4) :],
     )
@@ -136,9 +139,9 @@ def _word(text: str) -> str:
     return word[:MOST_ERROR_TYPE] or "error"
 
 
-def _context(context: dict[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+def _context(context: dict[str, Any], mask: Mask) -> dict[str, Any]:
     """Mask and bound an error's context; what is no JSON is shown as text."""
-    encoded = mask(orjson.dumps(context, default=repr, option=orjson.OPT_NON_STR_KEYS).decode(), secrets)
+    encoded = mask(orjson.dumps(context, default=repr, option=orjson.OPT_NON_STR_KEYS).decode())
     if len(encoded) > MOST_CONTEXT:
         return {"cut": encoded[:MOST_CONTEXT]}
     try:
@@ -156,7 +159,7 @@ def smaller(ending: Ending, error: Refused) -> Ending | None:
     A refused completion becomes a failure that tells why, a refused failure or cancellation a release.
     """
     if ending.type == "job_completed" or (ending.type == "job_failed" and len(ending.data) > 3):
-        text = mask(f"the server refused {ending.type}: {error}")[:MOST_MESSAGE]
+        text = mask_patterns(f"the server refused {ending.type}: {error}")[:MOST_MESSAGE]
         return Ending("job_failed", {"error_type": "report_refused", "message": text, "recoverable": False})
     if ending.type == "job_released" and len(ending.data) == 1:
         return None

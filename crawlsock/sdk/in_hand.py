@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from crawlsock.masking import Masker
 from crawlsock.sdk.credentials import Credentials
 from crawlsock.sdk.endings import Ending, ending_of, smaller
 from crawlsock.sdk.errors import (
@@ -61,7 +62,8 @@ class JobsInHand:
         self.completed = 0
         self.failed = 0
         self.items = 0
-        self.credentials = Credentials(self.ask)
+        self._masker = Masker()
+        self.credentials = Credentials(self.ask, self._masker)
         self._requests = requests
         self._functions = functions
         self._cancel_grace = cancel_grace
@@ -183,7 +185,7 @@ class JobsInHand:
         else:
             if job.reported:
                 job.report.say_last()
-            ending = ending_of(job, outcome, self.credentials.secrets())
+            ending = ending_of(job, outcome, self._masker.mask)
             job.finish()
             if ending.type == "job_completed":
                 self.completed += 1

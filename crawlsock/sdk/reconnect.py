@@ -9,6 +9,7 @@ blink, because it is there; a server that said when to come back is obeyed once.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -24,6 +25,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
+_LISTENING = re.compile(r":(mode|backlog|lockfile|wantPID)=[^:]*")
 FIRST_CAP = 0.2
 LAST_CAP = 5.0
 BUSY_CAP = 0.05
@@ -38,6 +40,9 @@ def client_endpoint(reactor: object, where: str | IStreamClientEndpoint) -> IStr
     """
     if not isinstance(where, str):
         return where
+    if where.startswith("unix:"):
+        # People copy what the server listens on: what only a listener needs to know is left out.
+        where = _LISTENING.sub("", where)
     if ":" in where:
         return IStreamClientEndpoint(clientFromString(reactor, where))  # type: ignore[no-untyped-call]
     return UNIXClientEndpoint(reactor, where)  # type: ignore[no-untyped-call]
