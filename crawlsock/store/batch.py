@@ -185,12 +185,12 @@ class GroupCommit:
         self.committed_items += batch.count
         self.largest = max(self.largest, batch.count)
         self.last_seconds = self._clock.seconds() - started
+        self._committed()
         for kind, waiters in batch.items.items():
             try:
                 self._answers[kind](answer.get(kind), waiters)
             except Exception:
                 self._log.failure("Answering the items of a batch failed, kind={kind}", kind=kind)
-        self._committed()
 
     async def _transact(self, batch: Batch, *, give_up: float) -> dict[str, Any]:
         """Send the batch until it is committed, or until it would take too long."""
