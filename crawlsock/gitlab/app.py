@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 
 from crawlsock.gitlab.handlers import JOB_TYPES, GitLabCrawler, Settings
@@ -18,7 +19,7 @@ from crawlsock.sdk import JobExecutor
 
 
 def make_executor(
-    endpoint: str,
+    endpoint: str | IStreamClientEndpoint,
     token: str | None = None,
     *,
     output_root: str,
