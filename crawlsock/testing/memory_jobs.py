@@ -255,5 +255,5 @@ def pause_queue(world: World, job_type: str | None, paused: bool, reason: str | 
         del world.pauses[job_type]
         world.has_work = True
     kind = "queue_paused" if paused else "queue_resumed"
-    world.note(actor, "queue_pause" if paused else "queue_resume", job_type, {"reason": reason})
+    world.note(actor, kind, job_type, {"reason": reason})
     world.tell(kind, job_type=job_type, reason=reason)

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from crawlsock.progress import ProgressTracker
 from crawlsock.store.database import Database
 from crawlsock.store.interface import IStore
 from crawlsock.store.postgres import PostgresStore
@@ -49,7 +50,7 @@ class OnPostgres(StoreContract):
         self.addCleanup(self.database.stop)
         await self.database.start()
         await self.database.when_up()
-        store = PostgresStore(reactor, self.database, server_id=SERVER)
+        store = PostgresStore(reactor, self.database, server_id=SERVER, tracker=ProgressTracker())
         await store.when_up()
         return store
 

@@ -68,7 +68,7 @@ class Tokens(StoreContract):
                 ("alice", "token_create", token_id),
                 ("bob", "token_revoke", token_id),
                 ("test", "credential_put", "acme"),
-                ("carol", "queue_pause", "crawl_user"),
+                ("carol", "queue_paused", "crawl_user"),
                 ("dave", "config_set", "log_level"),
             ],
         )
