@@ -48,7 +48,7 @@ class ClientSettings:
     """How a client behaves. Times in seconds, sizes in bytes.
 
     `requests_per_job` and `requests_per_host` bound what is under way at once; `page_deadline` is how long
-    one page may be tried for in all, waits for rate limits included.
+    one page may be tried for in all, counted from its first failure.
     """
 
     per_page: int = 100
@@ -155,7 +155,7 @@ class GitLabClient:
         """Fetch until there is a result; return it with its answer and the URL that gave it (after
         redirects).
         """
-        deadline = self.clock.seconds() + self.settings.page_deadline
+        deadline = None
         failures = renewals = redirects = 0
         while True:
             credential, answer, trouble = await self._attempt(url)
@@ -183,6 +183,9 @@ class GitLabClient:
                     if status == 429:
                         wait = self._refused_for_rate(answer, wait)
             failures += 1
+            if deadline is None:
+                # From the first failure on: to wait while paused, or for a rate limit, is no trouble with the page.
+                deadline = self.clock.seconds() + self.settings.page_deadline
             pause = full_jitter(failures, self.draw, base=self.settings.backoff_base, cap=self.settings.backoff_cap)
             # A moment more than what was asked for, so that those who wait together do not all come at its
             # first instant.

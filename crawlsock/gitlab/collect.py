@@ -7,7 +7,7 @@ fetched (`api`), ordered (`lists`) and made durable (`saving`) is not known here
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -123,7 +123,7 @@ class AreaCollector(Collector):
                 ends = self._write(collection.name, stream, items)
                 stream.cursor, stream.done = reader.following, reader.following is None
                 if feed is not None and below is not None:
-                    feed.push(zip((area_path(str(item[below])) for item in items), ends, strict=True))
+                    feed.push(entries(zip(items, ends, strict=True), below))
                 if page.total is not None:
                     report.total(collection.entity, max(page.total, stream.items))
                 report.page(collection.entity, _page_number(stream.cursor), collection.name)
@@ -199,6 +199,11 @@ class AreaCollector(Collector):
             return set()
         lines = self.output.lines(collection.name, 0, stream.size)
         return {orjson.loads(line).get(collection.identity) for line, _ in lines}
+
+
+def entries(items: Iterable[tuple[Item, int]], below: str) -> list[tuple[str, int]]:
+    """Return what a list below needs of each item and the byte at which that item ends; items without it have none."""
+    return [(area_path(str(item[below])), end) for item, end in items if item.get(below) is not None]
 
 
 def _fresh(page: Page, identity: str, seen: set[Any]) -> list[Item]:

@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.gitlab.api import GitLabClient, ResourceRefused, area_path
-from crawlsock.gitlab.collect import AreaCollector, Collector
+from crawlsock.gitlab.collect import AreaCollector, Collector, entries
 from crawlsock.gitlab.lists import together
 from crawlsock.gitlab.output import AreaOutput, OutputRoot, Part
 from crawlsock.gitlab.paging import Item
@@ -166,10 +166,10 @@ class AreaCrawl:
         )
         if details is not None:
             collector.store_details(details)
-        entries = await self._worker.do(self._entries)
+        unread = await self._worker.do(self._entries)
 
         async def work() -> None:
-            await collector.everything(entries)
+            await collector.everything(unread)
             saver.stop()
 
         try:
@@ -236,15 +236,13 @@ class AreaCrawl:
         """Return, by parent list, the items that were written before and whose own lists are still to be
         read.
         """
-        entries: dict[str, list[tuple[str, int]]] = {}
+        found: dict[str, list[tuple[str, int]]] = {}
         for each in self.plan.collections:
             if each.parent is not None and not self._streams[each.name].done:
                 start, end = self._streams[each.name].parent, self._streams[each.parent].size
-                entries[each.parent] = [
-                    (area_path(str(orjson.loads(line)[each.parent_field])), place)
-                    for line, place in self._output.lines(each.parent, start, end)
-                ]
-        return entries
+                lines = self._output.lines(each.parent, start, end)
+                found[each.parent] = entries(((orjson.loads(line), place) for line, place in lines), each.parent_field)
+        return found
 
     def _before_saving(self) -> Callable[[], None]:
         for name, stream in self._streams.items():
