@@ -74,6 +74,7 @@ class Connection:
         self._come_back: float | None = None
         self._timer: IDelayedCall | None = None
         self._heard = 0.0
+        self._watch_due = 0.0
         self._waiters: list[Deferred[Welcome]] = []
         self._gone: list[Deferred[None]] = []
         self._ended: Exception | None = NotConnected("the connection was not started")
@@ -218,12 +219,20 @@ class Connection:
         link, welcome = self._link, self.welcome
         if link is None or welcome is None:
             return
-        silence = self._clock.seconds() - self._heard
-        if silence >= welcome.patience * SILENCE:
+        now = self._clock.seconds()
+        silence = now - self._heard
+        # A process that stood still itself (a blocking job, SIGSTOP) has not listened: its link may be fine, and
+        # what came meanwhile still waits to be read.
+        stood_still = now - self._watch_due > welcome.patience / 2
+        if silence >= welcome.patience * SILENCE and not stood_still:
             self._silent(link)
             return
         if silence >= welcome.patience / 2:
             self.requests.send(Request("ping", {}, keep=False))
+        self._watch_later(welcome)
+
+    def _watch_later(self, welcome: Welcome) -> None:
+        self._watch_due = self._clock.seconds() + welcome.patience
         self._timer = self._clock.callLater(welcome.patience, self._watch)
 
     # Messages.
@@ -317,7 +326,7 @@ class Connection:
         self.requests.opened(link, welcome)
         self._connector.worked()
         self._drop_timer()
-        self._timer = self._clock.callLater(welcome.patience, self._watch)
+        self._watch_later(welcome)
         self._log.info("Connected, session {session}", session=welcome.session_id, resumed=welcome.resumed)
         self._peer.welcomed(welcome)
         waiters, self._waiters = self._waiters, []

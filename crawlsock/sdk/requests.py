@@ -29,6 +29,8 @@ TRY_AGAIN = NOT_NOW | {"queue_full", "internal"}
 MOST_INTERNAL = 5
 """How often a request that the server stumbles over is sent again."""
 WRITE_SIZE = 256 * 1024
+PACE = 0.02
+"""Seconds between looks at the rate limit, while it holds requests back."""
 
 
 class Requests:
@@ -56,6 +58,10 @@ class Requests:
         self._link: Link | None = None
         self._most = 0
         self._max_frame = 0
+        self._costs = {name: kind.cost for name, kind in codec.catalog.types.items()}
+        self._rate = 0.0
+        self._budget = 0.0
+        self._budget_at = 0.0
         self._acks: list[int] = []
         self._flush_call: IDelayedCall | None = None
         self._held: IDelayedCall | None = None
@@ -145,12 +151,16 @@ class Requests:
             parts.append(self._codec.encode_ack(acks))
         if self._held is not None or not link.ready:
             return parts
+        if self._rate:
+            self._refill()
         size = 0
         encode = self._codec.encode
         outbox = self.outbox
         waiting, in_flight, most = outbox.waiting, outbox.in_flight, self._most
-        while waiting and len(in_flight) < most and size < WRITE_SIZE:
+        while waiting and len(in_flight) < most and size < WRITE_SIZE and self._budget > 0:
             request = outbox.take()
+            if self._rate:
+                self._budget -= self._costs.get(request.type, 1)
             try:
                 frame = encode(request.type, request.data, id=request.id, job_id=request.job_id, lease=request.lease)
             except (TypeError, ValueError) as error:
@@ -163,6 +173,14 @@ class Requests:
             size += len(frame)
             parts.append(frame)
         return parts
+
+    def _refill(self) -> None:
+        """Count what may be sent by now under the server's rate limit, and come back if that is nothing."""
+        now = self._clock.seconds()
+        self._budget = min(self._rate, self._budget + (now - self._budget_at) * self._rate)
+        self._budget_at = now
+        if self._budget <= 0 and self.outbox.waiting and self._flush_call is None:
+            self._flush_call = self._clock.callLater(PACE, self._flush_due)
 
     def _cannot(self, request: Request, why: Refused) -> None:
         self.outbox.answered(request.id)
@@ -243,6 +261,10 @@ class Requests:
         self._link = link
         self._most = welcome.max_in_flight
         self._max_frame = welcome.max_frame
+        # One second's worth may leave at once. Without a limit the budget never gets less.
+        self._rate = welcome.requests_per_second
+        self._budget = self._rate or 1.0
+        self._budget_at = self._clock.seconds()
 
     def closed(self) -> None:
         """Line up again what is kept; what is not kept fails with `NotConnected`."""

@@ -271,6 +271,14 @@ class ComingBack(ConnectionCase):
         self.server.pass_time(3, 1)
         self.assertEqual(len(self.server.hellos), 2)
 
+    def test_standing_still(self) -> None:
+        """A client that stood still itself listens first, before it gives the server up."""
+        self.begin()
+        self.clock.advance(500)
+        self.server.turn()
+        self.assertEqual(len(self.server.hellos), 1)
+        self.assertIn("ping", self.server.types())
+
     def test_quiet_but_alive(self) -> None:
         """A server that answers pings is never left."""
         self.begin()
@@ -489,6 +497,26 @@ class Asking(ConnectionCase):
         self.server.say("ack", re=[m.id for m in self.server.heard])
         self.server.turn()
         self.assertEqual(len(self.server.heard), 10)
+
+    def test_unknown_type(self) -> None:
+        """A request of a type that the protocol does not know is refused here."""
+        self.begin()
+        asked = self.requests.ask("job_paint")
+        self.server.turn()
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, "invalid_message")
+
+    def test_rate(self) -> None:
+        """No more is sent than the server's rate allows, a second's worth at once."""
+        self.server.welcome["limits"] = {"max_frame": 1 << 20, "max_in_flight": 999, "requests_per_second": 100}
+        self.begin()
+        asked = [self.started(n) for n in range(300)]
+        self.server.turn()
+        self.assertEqual(len(self.server.heard), 100)
+        self.server.pass_time(1)
+        self.assertTrue(195 <= len(self.server.heard) <= 201, len(self.server.heard))
+        self.server.pass_time(2)
+        for answer in asked:
+            self.successResultOf(answer)
 
     def test_backpressure(self) -> None:
         """While the transport has enough nothing is written; afterwards everything."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from crawlsock.sdk import (
@@ -294,6 +296,53 @@ class EndToEnd(TestCase):
         kinds = [event.kind for event in events if event.job_id == job_id and not event.snapshot]
         life = [kind for kind in kinds if kind in ("job_created", "job_assigned", "job_started", "job_completed")]
         self.assertEqual(life, ["job_created", "job_assigned", "job_started", "job_completed"])
+
+    def rough(self, seed: int) -> None:
+        """Do 100 jobs of several steps while links break and the server dies; look at every attempt."""
+        dice = Random(seed)
+        begun: list[tuple[str, int]] = []
+
+        @self.executor.job("crawl")
+        async def crawl(job: Job) -> None:
+            begun.append((job.id, job.attempt))
+            for page in range(3):
+                job.report.count("page", processed=1)
+                job.report.save({"page": page})
+                if dice.random() < 0.5:
+                    await job.report.flush()
+                await deferLater(self.clock, dice.random() * 0.3)
+                await job.checkpoint()
+
+        self.executor.start()
+        jobs = [NewJob("crawl") for _ in range(100)]
+        self.do(self.manager.submit(jobs))
+        for _ in range(2000):
+            if self.executor.in_hand.completed >= 100 and not self.executor.in_hand.leases:
+                break
+            fate = dice.random()
+            link = self.executor.connection._link
+            if fate < 0.1 and link is not None:
+                link.abort()
+            elif fate < 0.12 and self.executor.connection.connected and self.manager.connection.connected:
+                self.kill()
+                self.harness.advance(dice.random())
+                self.harness.restart()
+            self.harness.advance(0.1, 0.05)
+        self.assertEqual(sorted({job_id for job_id, _ in begun}), sorted(job.job_id for job in jobs))
+        # An assignment that a lost link swallowed raises the attempt; the job was not begun under it.
+        self.assertEqual(len(begun), 100, [entry for entry in begun if entry[1] > 1])
+        self.harness.advance(10)
+        progress = self.do(self.manager.progress())
+        self.assertEqual(progress["jobs"]["completed"], 100)
+        self.assertEqual(progress["entities"]["page"]["processed"], 300)
+
+    def test_rough_sea(self) -> None:
+        """However often links break and the server dies, every job is begun once, completed, and counted."""
+        for seed in range(3):
+            if seed:
+                self.tearDown()
+                self.setUp()
+            self.rough(seed)
 
     def test_two_of_one_name(self) -> None:
         """A second crawler of the same name is refused for good while the first lives."""
