@@ -26,6 +26,7 @@ from tests.store.contract import (
     recording,
     staying,
     submitting,
+    wandering,
 )
 
 
@@ -97,6 +98,10 @@ class MemoryTokens(InMemory, recording.Tokens):
 
 class MemoryFeed(InMemory, recording.Feed):
     """The store in memory keeps the claims about the feed."""
+
+
+class MemoryWandering(InMemory, wandering.Wandering):
+    """The store in memory follows the rules through random lives."""
 
 
 class MemoryOnly(unittest.TestCase):
