@@ -68,8 +68,7 @@ class ProgressView:
     def as_json(self) -> dict[str, Any]:
         """Return the PROGRESSVIEW object of the protocol: each entity type has all of its counts."""
         entities = {
-            kind: {"discovered": 0, "processed": 0, "failed": 0, **counts}
-            for kind, counts in self.entities.items()
+            kind: {"discovered": 0, "processed": 0, "failed": 0, **counts} for kind, counts in self.entities.items()
         }
         return _object(attrs.evolve(self, entities=entities))
 
