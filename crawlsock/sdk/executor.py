@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
 
 from crawlsock.sdk.connection import Connection
 from crawlsock.sdk.drain import Drain
@@ -78,6 +79,7 @@ class JobExecutor:
         self._pause: IDelayedCall | None = None
         self._drain: Drain | None = None
         self._over: list[Deferred[None]] = []
+        self._log = Logger()
         self.connection = Connection(
             endpoint, self, reactor=self.clock, codec=codec, outbox_limit=max(10_000, 8 * slots)
         )
@@ -169,6 +171,11 @@ class JobExecutor:
     def welcomed(self, welcome: Welcome) -> None:
         self.in_hand.progress_interval = welcome.progress_interval
         self.in_hand.keep_only(welcome.leases_kept)
+        unknown = len(welcome.leases_kept.difference(self.in_hand.leases))
+        if unknown:
+            # Assigned on the old link, and never arrived. Only when the leases in hand did not fit into hello
+            # can the server not know; it assigns them anew, and an assignment known here changes nothing.
+            self._log.warn("The server kept {count} leases that never came here", count=unknown)
         self._credit = 0
         self.monitor.start(welcome.heartbeat_interval)
 

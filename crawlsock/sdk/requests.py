@@ -109,8 +109,7 @@ class Requests:
             tell(request.done, None, self._ended)
             return
         self.outbox.put(request)
-        if not self.in_turn and self._flush_call is None and self._link is not None:
-            self._flush_call = self._clock.callLater(0, self._flush_due)
+        self.touch()
 
     def ack(self, id: int) -> None:
         """Acknowledge a push, with whatever else leaves at the end of this turn."""
