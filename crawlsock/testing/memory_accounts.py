@@ -55,9 +55,7 @@ def credential(world: World, account: str) -> CredentialRow | None:
     return world.find_account(account).credential
 
 
-def begin_refresh(
-    world: World, account: str, generation: int, server_id: str, ttl: float
-) -> RefreshTicket | None:
+def begin_refresh(world: World, account: str, generation: int, server_id: str, ttl: float) -> RefreshTicket | None:
     """Let one server refresh."""
     row = world.find_account(account)
     if row.credential is None:
@@ -118,10 +116,7 @@ def expiring_credentials(world: World, within: float) -> list[CredentialRow]:
     return [
         row
         for row in rows
-        if row.kind == "oauth"
-        and row.state == "valid"
-        and row.expires_at is not None
-        and row.expires_at <= until
+        if row.kind == "oauth" and row.state == "valid" and row.expires_at is not None and row.expires_at <= until
     ]
 
 
