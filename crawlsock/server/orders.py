@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from crawlsock.store.interface import IStore
 
 ACK_SECONDS: Final = 10.0
+_UNSURE: Final = "unsure"
+"""Beside the kinds of orders: the crawler may hold the job, or not, and should be told."""
 _TYPES: Final = {"cancel": "job_cancel", "pause": "job_pause", "resume": "job_resume"}
 
 
@@ -44,6 +46,12 @@ class OrderDelivery:
             if peer is not None:
                 self._push(peer, order)
 
+    def remind(self, peer: Peer, orders: Sequence[Order]) -> None:
+        """Push what is wished for the jobs of a crawler that has come back: nobody knows what it was told before."""
+        peer.delivered.update((_UNSURE, order.job_id, order.lease) for order in orders)
+        for order in orders:
+            self._push(peer, order)
+
     def wake(self) -> None:
         """Look into the store for orders that were given elsewhere."""
         if self._polling:
@@ -61,9 +69,10 @@ class OrderDelivery:
             for kind, job_id, lease in list(peer.delivered):
                 if (kind, job_id, lease) in wished:
                     continue
-                peer.delivered.discard((kind, job_id, lease))
-                if kind == "pause" and ("cancel", job_id, lease) not in wished:
-                    # The wish was taken back elsewhere, or the lease has ended: then this is news to nobody.
+                if kind == "cancel":
+                    peer.delivered.discard((kind, job_id, lease))
+                elif wished.isdisjoint({("pause", job_id, lease), ("cancel", job_id, lease)}):
+                    # The pause was taken back elsewhere, or the lease has ended: then this is news to nobody.
                     self._push(peer, Order("resume", peer.session_id, job_id, lease))
 
     async def _poll_all(self) -> None:
@@ -79,24 +88,27 @@ class OrderDelivery:
             self._polling = False
 
     def _push(self, peer: Peer, order: Order) -> None:
-        key = (str(order.kind), order.job_id, order.lease)
+        _, _, job_id, lease, _ = order
+        paused = {("pause", job_id, lease), (_UNSURE, job_id, lease)}
         if order.kind == "resume":
-            peer.delivered.discard(("pause", order.job_id, order.lease))
-        elif key in peer.delivered:
+            if peer.delivered.isdisjoint(paused):
+                return
+            peer.delivered -= paused
+        elif (order.kind, job_id, lease) in peer.delivered:
             return
         else:
-            peer.delivered.add(key)
+            peer.delivered.add((order.kind, job_id, lease))
         data = {} if order.reason is None else {"reason": order.reason}
-        answer = peer.request(
-            _TYPES[order.kind], data, deadline=ACK_SECONDS, job_id=order.job_id, lease=order.lease
-        )
-        answer.addCallbacks(lambda _: None, self._not_taken, errbackArgs=(peer, key))
+        answer = peer.request(_TYPES[order.kind], data, deadline=ACK_SECONDS, job_id=job_id, lease=lease)
+        answer.addCallbacks(lambda _: None, self._not_taken, errbackArgs=(peer, order))
 
-    def _not_taken(self, failure: Any, peer: Peer, key: tuple[str, str, str]) -> None:
+    def _not_taken(self, failure: Any, peer: Peer, order: Order) -> None:
         failure.trap(PeerLost, PeerTimeout, Refusal)
         if not failure.check(Refusal):
-            # It is told again by the next poll, if it is still wished for.
-            peer.delivered.discard(key)
+            # The next poll tells it again, whatever is wished for by then.
+            peer.delivered.discard((order.kind, order.job_id, order.lease))
+            if order.kind != "cancel":
+                peer.delivered.add((_UNSURE, order.job_id, order.lease))
         self._log.debug("{peer} did not take an order: {reason}", peer=peer.name, reason=str(failure.value))
 
     def _bug(self, failure: Any) -> None:

@@ -66,8 +66,14 @@ class Link(Protocol):
     def release(self, why: int) -> None:
         """End a hold."""
 
+    def expect_hello(self) -> None:
+        """Close unless hello comes in time."""
+
+    def hello_came(self) -> None:
+        """Wait for hello no more: what it asks for may take longer than saying it."""
+
     def authenticated(self) -> None:
-        """Allow frames of full length, and end the wait for hello."""
+        """Allow frames of full length; hello was good."""
 
     def close(self, reason: str) -> None:
         """Send what waits, then close; abort when that takes too long."""

@@ -20,6 +20,7 @@ from crawlsock.wire.message import Message
 CONNECTED: Final = "connected"
 AUTHENTICATED: Final = "authenticated"
 LOST: Final = "lost"
+_ACK_SECONDS: Final = 10.0
 
 Observer = Callable[[str, Peer, str], None]
 """Told the event (`CONNECTED`, `AUTHENTICATED` or `LOST`), the peer, and a reason that may be empty."""
@@ -114,12 +115,11 @@ class ConnectionPool:
         return [peer for peer in self._by_session.values() if peer.wants_jobs]
 
     def broadcast(self, type: str, data: Mapping[str, Any], *roles: str) -> int:
-        """Push to all peers, or to those of some roles; return how many took it."""
-        return sum(
-            peer.push(type, data)
-            for peer in self
-            if peer.alive and peer.role is not None and (not roles or peer.role in roles)
-        )
+        """Push to all peers, or to those of some roles; return to how many. Nobody waits for their acks."""
+        peers = [each for each in self if each.alive and each.role is not None and (not roles or each.role in roles)]
+        for peer in peers:
+            peer.request(type, data, deadline=_ACK_SECONDS).addErrback(lambda _: None)
+        return len(peers)
 
     def send(
         self, peer: Peer, type: str, data: Mapping[str, Any], *, deadline: float, **envelope: Any

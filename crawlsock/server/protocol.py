@@ -124,7 +124,7 @@ class CrawlsockProtocol(NetstringReceiver):
         self._producing = True
         self.peer = self._events.opened(self)
         if self.peer.alive:
-            self._hello = self._clock.callLater(self._limits.hello_timeout, self._no_hello)
+            self.expect_hello()
 
     def dataReceived(self, data: bytes) -> None:
         if self.held & HOLD_CLOSING:
@@ -207,10 +207,17 @@ class CrawlsockProtocol(NetstringReceiver):
         if not self._pumping:
             self._pump()
 
-    def authenticated(self) -> None:
+    def expect_hello(self) -> None:
+        if self._hello is None and not self.held & HOLD_CLOSING:
+            self._hello = self._clock.callLater(self._limits.hello_timeout, self._no_hello)
+
+    def hello_came(self) -> None:
         if self._hello is not None:
             self._hello.cancel()
             self._hello = None
+
+    def authenticated(self) -> None:
+        self.hello_came()
         self.MAX_LENGTH = self._parser.max_length = self._limits.max_frame
 
     def close(self, reason: str) -> None:
@@ -235,9 +242,7 @@ class CrawlsockProtocol(NetstringReceiver):
         self.held |= HOLD_CLOSING
         self._reason = self._reason or reason
         self.peer.state = PeerState.CLOSING
-        if self._hello is not None:
-            self._hello.cancel()
-            self._hello = None
+        self.hello_came()
 
     def _pump(self) -> None:
         """Deliver frames until there is none, or somebody holds the connection.

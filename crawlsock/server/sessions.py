@@ -74,7 +74,16 @@ class SessionKeeper:
         Fails with `Refusal`: ``unsupported_version``, ``authentication_failed``, ``duplicate_crawler``,
         ``session_expired``, ``unavailable``.
         """
-        return Deferred.fromCoroutine(self._login(peer, hello))
+        return Deferred.fromCoroutine(self._try_login(peer, hello))
+
+    async def _try_login(self, peer: Peer, hello: Mapping[str, Any]) -> dict[str, Any]:
+        peer.link.hello_came()
+        try:
+            return await self._login(peer, hello)
+        except Refusal:
+            if peer.role is None:
+                peer.link.expect_hello()
+            raise
 
     async def _login(self, peer: Peer, hello: Mapping[str, Any]) -> dict[str, Any]:
         version = negotiate(hello["versions"])
@@ -108,7 +117,7 @@ class SessionKeeper:
         )
         if wishes:
             # After the welcome, which leaves when this coroutine has ended.
-            self._clock.callLater(0, self._orders.deliver, wishes)
+            self._clock.callLater(0, self._orders.remind, peer, wishes)
         return {
             **self._terms(),
             **welcome,
