@@ -60,12 +60,13 @@ async def wait_for_job(manager: Readable, job_id: str, tree: bool, timeout: floa
                 if patience <= 0:
                     raise NotAnswered(f"job {job_id} is {job['state']} after {timeout:g} seconds")
             await events.stirred(clock, patience)
+            # Before reading, not after: what happens while we read has to wake us again.
+            events.skip()
             job = await manager.get(job_id)
             if await _over(manager, job, tree):
                 return job
             if tree:
                 await _pause(clock, AT_MOST_EVERY)
-            events.skip()
     finally:
         events.close()
 
