@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -152,13 +153,16 @@ async def crawl_from_memory(reactor: Any, url: str, token: str, root: str, slots
     return written
 
 
-async def crawl_through_server(
-    reactor: Any, endpoint: str, tokens: Mapping[str, str], url: str, root: str, slots: int
-) -> int:
+async def crawl_through_server(reactor: Any, endpoint: str, tokens: Path, url: str, root: str, slots: int) -> int:
     """Submit one crawl of everything to a running server and do its jobs here; return the number of items."""
-    manager = JobManager(endpoint, tokens["webapp"], reactor=reactor)
+    manager = JobManager(endpoint, (tokens / "webapp").read_text().strip(), reactor=reactor)
     executor = make_executor(
-        endpoint, tokens["crawler"], output_root=root, slots=slots, allowed_hosts=[url], reactor=reactor
+        endpoint,
+        (tokens / "crawler").read_text().strip(),
+        output_root=root,
+        slots=slots,
+        allowed_hosts=[url],
+        reactor=reactor,
     )
     await manager.start()
     await executor.start()
@@ -179,12 +183,17 @@ async def crawl_through_server(
 @click.option("--latency", "latencies", multiple=True, default=(0.0, 50.0), help="Milliseconds a response.")
 @click.option("--slots", default=4, help="Jobs that the crawler does at a time.")
 @click.option("--endpoint", help="Go through the server that listens at this endpoint string.")
-@click.option("--tokens", type=click.File(), help='JSON file: {"webapp": ..., "crawler": ...} for --endpoint.')
+@click.option(
+    "--tokens",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="That server's folder of tokens.",
+)
 def main(
-    projects: int, items: int, latencies: tuple[float, ...], slots: int, endpoint: str | None, tokens: Any
+    projects: int, items: int, latencies: tuple[float, ...], slots: int, endpoint: str | None, tokens: Path | None
 ) -> None:
     """Measure both, one latency after the other."""
-    secrets = json.load(tokens) if tokens is not None else {}
+    if endpoint is not None and tokens is None:
+        raise click.UsageError("--endpoint needs --tokens")
 
     async def measure(reactor: Any) -> None:
         for latency in latencies:
@@ -195,10 +204,10 @@ def main(
                     await crawl_from_memory(reactor, url, token, f"{root}/unmeasured", slots)
                     await threads.deferToThread(read_with_python_gitlab, url, token)
                 begun = time.perf_counter()
-                if endpoint is None:
+                if endpoint is None or tokens is None:
                     ours = await crawl_from_memory(reactor, url, token, f"{root}/crawl", slots)
                 else:
-                    ours = await crawl_through_server(reactor, endpoint, secrets, url, root, slots)
+                    ours = await crawl_through_server(reactor, endpoint, tokens, url, root, slots)
                 our_seconds = time.perf_counter() - begun
                 begun = time.perf_counter()
                 theirs = await threads.deferToThread(read_with_python_gitlab, url, token)

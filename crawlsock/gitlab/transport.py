@@ -7,7 +7,7 @@ are bounded while they arrive, and whatever the network does wrong becomes `Netw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from attrs import frozen
 from treq.client import HTTPClient
@@ -80,6 +80,13 @@ class _Body(ByteProtocol):
             self.finished.errback(NetworkFailed(f"the answer broke off: {reason.getErrorMessage()}"))
 
 
+def _quiet(*details: Any) -> Any:
+    """Make a factory for a connection of a pool, without the two lines that each would leave in the log."""
+    factory = HTTPConnectionPool._factory(*details)  # type: ignore[no-untyped-call]
+    factory.noisy = False
+    return factory
+
+
 @frozen(eq=False)
 class TreqTransport:
     """Fetch through a pool of persistent connections. `timeout` bounds one request, body included, in
@@ -100,6 +107,7 @@ class TreqTransport:
         pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
         pool.maxPersistentPerHost = connections
         pool.cachedConnectionTimeout = 60
+        pool._factory = _quiet  # type: ignore[assignment]
         agent = Agent(reactor, connectTimeout=10, pool=pool)  # type: ignore[no-untyped-call]
         client = HTTPClient(agent)
         return cls(client, cast(IReactorTime, reactor), pool, timeout, body_limit)
