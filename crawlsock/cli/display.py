@@ -6,8 +6,8 @@ is shown snapshots; `tick` keeps it lively between them and says when the server
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from crawlsock.cli.jobs import what
 from crawlsock.cli.screen import clean, console, duration, number, print_json, styled
@@ -53,17 +53,18 @@ def choose(as_json: bool, clock: Callable[[], float], footer: Callable[[], str] 
     return Lines(clock, footer)
 
 
-def numbers(progress: Mapping[str, Any]) -> list[str]:
+def numbers(snapshot: Snapshot) -> list[str]:
     """Return percent, items, rate and time left, as far as they mean something."""
+    progress = snapshot.progress
     parts = []
     if progress.get("percent") is not None:
         parts.append(f"{progress['percent']:.1f} %")
     parts.append(f"{number(progress.get('processed', 0))} items")
     if progress.get("failed"):
         parts.append(f"{number(progress['failed'])} failed")
-    if progress.get("rate"):
-        parts.append(f"{number(progress['rate'])}/s")
-    if progress.get("time_left"):
+    if snapshot.rate and not snapshot.over:
+        parts.append(f"{number(snapshot.rate)}/s")
+    if progress.get("time_left") and not snapshot.over:
         parts.append(f"about {duration(progress['time_left'])} left")
     return parts
 
@@ -120,7 +121,7 @@ class Lines:
         """Print a line if it is time for one, and at the end in any case."""
         if not snapshot.over and self._clock() < self._next:
             return
-        line = "  ".join([*numbers(snapshot.progress), states(snapshot)])
+        line = "  ".join([*numbers(snapshot), states(snapshot)])
         if footer := self._footer():
             line = f"{line}  {footer}"
         if line != self._last:
@@ -228,7 +229,7 @@ def _overall(snapshot: Snapshot) -> Table:
     grid = _grid()
     grid.add_row(
         ProgressBar(total=100, completed=percent or 0.0, width=_BAR, pulse=percent is None),
-        "  ".join(numbers(snapshot.progress)),
+        "  ".join(numbers(snapshot)),
     )
     return grid
 

@@ -5,6 +5,7 @@ Law: rules only. It is handed what the server said, and asks nobody; how it look
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -25,12 +26,14 @@ class Snapshot:
     :ivar job: the top of what is watched.
     :ivar progress: the sums over it and all below it.
     :ivar jobs: jobs of the tree; all of them if `complete`, else those that a crawler has in hand.
+    :ivar rate: items a second, as watched.
     """
 
     job: Job
     progress: Mapping[str, Any]
     jobs: Sequence[Job] = ()
     complete: bool = False
+    rate: float | None = None
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -70,6 +73,28 @@ class Row:
     def active(self) -> bool:
         """Whether a crawler has it in hand, as opposed to standing here for what is below it."""
         return self.job["state"] in HELD
+
+
+class Pace:
+    """Measure items a second over the last seconds, as somebody who looks on sees them.
+
+    The server adds up what jobs say of themselves; a job that begins or ends lets that sum jump.
+    """
+
+    def __init__(self, window: float = 8.0) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def rate(self, now: float, processed: int) -> float | None:
+        """Note how many there are `now`; return the rate, or None while there is nothing to tell."""
+        seen = self._seen
+        if seen and processed < seen[-1][1]:
+            seen.clear()
+        seen.append((now, processed))
+        while len(seen) > 2 and seen[0][0] < now - self._window:
+            seen.popleft()
+        begin, before = seen[0]
+        return (processed - before) / (now - begin) if now > begin and processed > before else None
 
 
 def by_type(jobs: Iterable[Job]) -> list[TypeCount]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
 from crawlsock.cli.exits import CommandError, Exit
-from crawlsock.cli.tree import HELD, Snapshot, branch
+from crawlsock.cli.tree import HELD, Pace, Snapshot, branch
 
 if TYPE_CHECKING:
     from crawlsock.sdk import JobManager, JobView
@@ -93,13 +94,15 @@ async def _until_over(manager: JobManager, job_id: str, show: Callable[[Snapshot
 
     from crawlsock.sdk import NotAnswered
 
+    pace = Pace()
     while True:
         try:
             snapshot = await look(manager, job_id)
         except NotAnswered:
             # The server is away. The connection comes back by itself; so do we.
             continue
-        show(snapshot)
+        rate = pace.rate(manager.clock.seconds(), snapshot.progress["processed"])
+        show(attrs.evolve(snapshot, rate=rate))
         if snapshot.over:
             return snapshot
         await deferLater(manager.clock, _LOOK)

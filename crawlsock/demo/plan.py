@@ -39,7 +39,7 @@ def sample_command(plan: Plan) -> list[str]:
         *(sys.executable, "-m", "crawlsock.demo.gitlab", "--watch-stdin"),
         *("--seed", str(plan.seed), "--projects", str(plan.projects), "--items", str(plan.items)),
         *("--latency", str(plan.latency), "--token-seconds", str(plan.token_seconds)),
-        *("--fault-429", "0.01", "--fault-500", "0.01", "--fault-502", "0.003", "--retry-after", "1"),
+        *("--fault-429", "0.003", "--fault-500", "0.01", "--fault-502", "0.003", "--retry-after", "1"),
     ]
 
 

@@ -175,8 +175,8 @@ class Demo:
         finally:
             counting.stop()
             await counts
-        progress: Any = await manager.progress(job.job_id, scope="tree")
-        return progress
+        sums: Mapping[str, Any] = await manager.progress(job.job_id, scope="tree")
+        return sums
 
     async def _census(self, manager: JobManager) -> None:
         """See who is there and how often the token was renewed."""
