@@ -28,7 +28,7 @@ class PostgresStore(Reads):
 
     :param database: connected by its owner, migrated before the store is used.
     :param server_id: UUID of this service; sessions belong to it while it holds their connections.
-    :param tracker: adds percent, rate and time left to the reports that are stored; without one they are kept as they come.
+    :param tracker: adds percent, rate and time left to the reports that are stored; without one they stay as they came.
     """
 
     def __init__(
