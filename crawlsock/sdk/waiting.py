@@ -54,19 +54,20 @@ async def wait_for_job(manager: Readable, job_id: str, tree: bool, timeout: floa
     )
     try:
         while True:
-            patience = LOOK_AROUND
-            if timeout is not None:
-                patience = min(patience, began + timeout - clock.seconds())
-                if patience <= 0:
-                    raise NotAnswered(f"job {job_id} is {job['state']} after {timeout:g} seconds")
-            await events.stirred(clock, patience)
-            # Before reading, not after: what happens while we read has to wake us again.
+            # Dropped before reading, not after: what happens while we read has to wake us again. The first read
+            # comes after the subscription, so that nothing falls between the two.
             events.skip()
             job = await manager.get(job_id)
             if await _over(manager, job, tree):
                 return job
             if tree:
                 await _pause(clock, AT_MOST_EVERY)
+            patience = LOOK_AROUND
+            if timeout is not None:
+                patience = min(patience, began + timeout - clock.seconds())
+                if patience <= 0:
+                    raise NotAnswered(f"job {job_id} is {job['state']} after {timeout:g} seconds")
+            await events.stirred(clock, patience)
     finally:
         events.close()
 

@@ -206,6 +206,12 @@ class Waiting(ManagerCase):
         self.assertEqual(self.successResultOf(done)["state"], "completed")
         self.assertEqual(self.server.types()[-1], "unsubscribe")
 
+    def test_between_reading_and_following(self) -> None:
+        """A job that ends between the first look and the subscription is noticed without any event."""
+        self.server.rules["subscribe"] = lambda m: setattr(self, "state", "completed")
+        done = self.do(self.manager.wait(JOB.format(1)))
+        self.assertEqual(self.successResultOf(done)["state"], "completed")
+
     def test_lost_event(self) -> None:
         """With the event lost, waiting ends all the same, some seconds later."""
         done = self.do(self.manager.wait(JOB.format(1)))
@@ -243,6 +249,7 @@ class Waiting(ManagerCase):
         self.assertEqual(self.server.of("subscribe")[0].data["filter"]["root_id"], JOB.format(1))
         jobs.update(running=0, completed=3)
         self.end("completed")
+        self.server.pass_time(0.2)
         self.successResultOf(done)
 
 
