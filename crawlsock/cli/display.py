@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY: Final = 2.0
 """Seconds between two lines where there is no terminal."""
-_BAR: Final = 40
+_BAR: Final = 30
 _SMALL_BAR: Final = 20
+_NAME: Final = 30
 _MOST_ROWS: Final = 12
 _AWAY: Final = "the server is away; waiting for it"
 
@@ -221,28 +222,32 @@ def _grid() -> Table:
     return Table.grid(padding=(0, 1))
 
 
-def _overall(snapshot: Snapshot) -> Table:
+def _bar(completed: float, total: float, width: int) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
-    percent = 100.0 if snapshot.over else snapshot.progress.get("percent")
-    # Only a bar that knows nothing pulses.
-    grid = _grid()
-    grid.add_row(
-        ProgressBar(total=100, completed=percent or 0.0, width=_BAR, pulse=percent is None),
-        "  ".join(numbers(snapshot)),
+    # Colours that a terminal with sixteen of them has, too.
+    return ProgressBar(
+        total=max(total, 1), completed=completed, width=width, complete_style="cyan", finished_style="green"
     )
+
+
+def _overall(snapshot: Snapshot) -> Table:
+    from rich.text import Text
+
+    percent = 100.0 if snapshot.over else snapshot.progress.get("percent")
+    grid = _grid()
+    grid.add_row(_bar(percent or 0.0, 100, _BAR), Text("  ".join(numbers(snapshot)), no_wrap=True))
     return grid
 
 
 def _types(snapshot: Snapshot) -> Table:
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     grid = _grid()
     for each in by_type(snapshot.jobs):
         grid.add_row(
             clean(each.type),
-            ProgressBar(total=max(1, each.jobs), completed=each.ended, width=_SMALL_BAR),
+            _bar(each.ended, each.jobs, _SMALL_BAR),
             Text(f"{number(each.ended)}/{number(each.jobs)}"),
             Text(f"{each.failed} failed" if each.failed else "", "red"),
         )
@@ -250,26 +255,30 @@ def _types(snapshot: Snapshot) -> Table:
 
 
 def _tree(lines: Sequence[Row]) -> Table:
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     grid = _grid()
     for row in lines:
         progress = row.job.get("progress") or {}
-        name = Text(_guides(row.guides), "dim")
-        name.append(what(row.job)[:60] or clean(row.job["type"]), "" if row.active else "dim")
+        name = Text(_guides(row.guides), "dim", no_wrap=True)
+        name.append(_short(what(row.job) or clean(row.job["type"])), "not dim" if row.active else "dim")
         if not row.active:
             grid.add_row(name)
             continue
         percent = progress.get("percent")
         grid.add_row(
             name,
-            ProgressBar(total=100, completed=percent or 0.0, width=_SMALL_BAR, pulse=percent is None),
+            _bar(percent or 0.0, 100, _SMALL_BAR),
             Text("" if percent is None else f"{percent:.0f} %"),
             Text(f"{number(progress.get('processed', 0))} items"),
-            Text(clean(row.job.get("crawler_id", "")), "dim"),
+            Text(clean(row.job.get("crawler_id", "")), "dim", no_wrap=True),
         )
     return grid
+
+
+def _short(path: str) -> str:
+    """Cut a long path at its front: the end of it tells projects apart."""
+    return path if len(path) <= _NAME else f"…{path[1 - _NAME :]}"
 
 
 def _guides(guides: Sequence[bool]) -> str:

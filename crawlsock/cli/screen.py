@@ -140,6 +140,11 @@ def number(count: float | None) -> str:
     return "" if count is None else f"{count:,.0f}"
 
 
+def many(count: int, word: str, plural: str | None = None) -> str:
+    """Return a count with its word: `1 job`, `2 jobs`, `3 token refreshes`."""
+    return f"{number(count)} {word if count == 1 else plural or word + 's'}"
+
+
 def moment(text: str | None) -> str:
     """Return an RFC 3339 time in the time zone of whoever looks, to the second."""
     found = parse_moment(text)

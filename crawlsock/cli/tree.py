@@ -100,7 +100,7 @@ class Pace:
 def by_type(jobs: Iterable[Job]) -> list[TypeCount]:
     """Count jobs by type, in the order in which the types first came up."""
     found: dict[str, list[int]] = {}
-    for job in sorted(jobs, key=lambda each: str(each["created_at"])):
+    for job in sorted(jobs, key=lambda each: (str(each["created_at"]), str(each["type"]))):
         counts = found.setdefault(job["type"], [0, 0, 0])
         counts[0] += 1
         counts[1] += job["state"] in ENDED

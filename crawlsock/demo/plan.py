@@ -27,7 +27,7 @@ class Plan:
     slots: int = 4
     latency: float = 5.0
     seed: int = 1
-    token_seconds: float = 8.0
+    token_seconds: float = 4.0
     data_dir: str | None = None
     keep: bool = False
     stay: bool = False

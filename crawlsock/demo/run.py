@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from crawlsock.cli.command import Invocation
 from crawlsock.cli.exits import Exit
-from crawlsock.cli.screen import duration, number, print_json
+from crawlsock.cli.screen import duration, many, number, print_json
 from crawlsock.cli.watch import follow
 from crawlsock.demo.fleet import DemoFailed, Fleet
 from crawlsock.demo.harvest import Harvest, count
@@ -188,7 +188,7 @@ class Demo:
         self._refreshes = mine[0]["generation"] - 1 if mine else 0
 
     def _footer(self) -> str:
-        parts = [f"{self._crawlers} crawlers", f"{self._refreshes} token refreshes"]
+        parts = [many(self._crawlers, "crawler"), many(self._refreshes, "token refresh", "token refreshes")]
         for name in dict.fromkeys(self._fleet.restarts):
             parts.append(f"{name} started again ({self._fleet.restarts.count(name)})")
         return "  ".join(parts)
@@ -226,7 +226,7 @@ class Demo:
             **({"output": str(self._place.output)} if self._plan.keep or not self._place.ours else {}),
         }
         right = harvest.items == expected and not harvest.duplicates
-        ended = all(state == "completed" for state, many in jobs.items() if many)
+        ended = all(state == "completed" for state, number in jobs.items() if number)
         return Outcome(Exit.DONE if right and ended else Exit.FAILED, line)
 
     def _summarise(self, outcome: Outcome, harvest: Harvest, crawled: float) -> None:
@@ -235,7 +235,7 @@ class Demo:
         mark = "every one of them once" if right and not harvest.duplicates else (
             f"{number(line['items_expected'])} were expected, {number(harvest.duplicates)} stand there twice"
         )  # fmt: skip
-        met = ", ".join(f"{many} times {name}" for name, many in line["faults_met"].items()) or "nothing"
+        met = ", ".join(f"{count} times {name}" for name, count in line["faults_met"].items()) or "nothing"
         self._say("")
         self._say(f"items     {number(line['items_written'])} written, {mark}")
         self._say(f"jobs      {number(line['jobs_completed'])} completed, {number(line['jobs_failed'])} failed")
