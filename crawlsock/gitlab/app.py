@@ -36,7 +36,8 @@ def make_executor(
     crawled over https, and plain http is for loopback addresses that are listed. Connections and the output root
     are let go of when the executor has stopped.
 
-    Raises `HostRefused` for an allowed host that is none, `ValueError` for what the executor refuses.
+    Raises `HostRefused` for an allowed host that is none, `ValueError` for what the executor refuses, `OSError` when
+    the output root cannot be opened: better no crawler than one that fails every job it gets.
     """
     if reactor is None:
         from twisted.internet import reactor
@@ -48,6 +49,7 @@ def make_executor(
         body_limit=settings.client.body_limit,
     )
     crawler = GitLabCrawler.of(transport, output_root, reactor, threads_of(reactor), allowed_hosts, settings)
+    crawler.root.open()
     executor = JobExecutor(endpoint, token, crawler_id=crawler_id, slots=slots, labels=labels, reactor=reactor)
     executor.job(*JOB_TYPES)(crawler.handle)
 

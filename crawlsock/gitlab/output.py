@@ -41,11 +41,15 @@ class OutputRoot:
     disk: Disk = field(factory=Disk)
     _descriptor: int = -1
 
-    @property
-    def descriptor(self) -> int:
-        """The open root; opened when first needed."""
+    def open(self) -> None:
+        """Open the root, making it when it is missing. Raises `OSError`."""
         if self._descriptor < 0:
             self._descriptor = self.disk.open_root(self.path)
+
+    @property
+    def descriptor(self) -> int:
+        """The open root; opened now if nobody did."""
+        self.open()
         return self._descriptor
 
     def close(self) -> None:

@@ -249,6 +249,25 @@ class CrawlTests(TestCase):
         expected = {name: n for name, n in self.dataset.counts(project=1).items() if n}
         self.assertEqual(self.server.counts(job.id), expected)
 
+    def test_item_without_number(self) -> None:
+        """An issue without the number that its notes are found by is written, and just has no notes."""
+        self.sample()
+
+        def strip(url: str, answer: Answer) -> Answer:
+            if not url.partition("?")[0].endswith("/projects/1/issues"):
+                return answer
+            items = orjson.loads(answer.body)
+            for item in items[:1]:
+                del item["iid"]
+            return Answer(answer.status, answer.headers, orjson.dumps(items))
+
+        self.transport.change = strip
+        job = self.server.job("crawl_project", "1")
+        drive(self.clock, self.made.handle(job))
+        found, expected = self.server.counts(job.id), self.dataset.counts(project=1)
+        self.assertEqual(found["issues"], expected["issues"])
+        self.assertLess(found["issue_notes"], expected["issue_notes"])
+
     def test_crawled_again(self) -> None:
         """A later crawl replaces the files of an earlier one."""
         self.sample()
