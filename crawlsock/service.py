@@ -26,6 +26,7 @@ from crawlsock.lifecycle import Lifecycle, LifecycleService, end_process
 from crawlsock.logs import Logs
 from crawlsock.masking import Masker, passwords_of_dsn
 from crawlsock.postgres import EmbeddedPostgres, EmbeddedPostgresError, PostgresSupervisor
+from crawlsock.progress import ProgressTracker
 from crawlsock.secrets import Vault, VaultError, read_private, write_once
 from crawlsock.server.assembly import Server
 from crawlsock.server.listener import SocketServer
@@ -174,6 +175,7 @@ class Crawlsock:
             self.database,
             server_id=server_id,
             server_name=settings.server_name,
+            tracker=ProgressTracker(),
             poison_limit=settings.poison_limit,
         )
         self.hub = Hub(self._reactor, self.store)
@@ -213,7 +215,7 @@ class CrawlsockService(LifecycleService):
     """The server as a service: SIGHUP reads the configuration again; a failed start ends the process."""
 
     def __init__(self, crawlsock: Crawlsock, reactor: Any) -> None:
-        lifecycle = Lifecycle(reactor, stop_deadline=crawlsock.settings.current.drain_timeout + 60.0)
+        lifecycle = Lifecycle(reactor, stop_deadline=crawlsock.settings.current.drain_timeout + 120.0)
         lifecycle.add("server", crawlsock)
         super().__init__(lifecycle, self._end)
         self.crawlsock = crawlsock

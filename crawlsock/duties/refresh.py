@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from crawlsock.config import Settings
-from crawlsock.duties.oauth import Grant, Poster, Refused, Renewed, TryAgain, renew, token_url
+from crawlsock.duties.oauth import TIMEOUT, Grant, Poster, Refused, Renewed, TryAgain, renew, token_url
 from crawlsock.secrets import Secrets, VaultError
 from crawlsock.store.values import CredentialRow, SealedCredential
 from crawlsock.wire.errors import ErrorCode, Refusal
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 TICKET_SECONDS: Final = 120.0
 """How long one server may take for a refresh; longer than all its tries together."""
-TRIES: Final = 3
 BACKOFF: Final = (1.0, 4.0)
+"""Seconds between the tries; there is one try more."""
+TRIES: Final = len(BACKOFF) + 1
 LONGEST_WAIT: Final = 20.0
 """What a host may ask us to wait before we tell the crawler to come back instead."""
 LOOK_AGAIN: Final = 0.25
 OTHERS_DEADLINE: Final = 30.0
 """How long another server's refresh is waited for."""
 STORE_AGAIN: Final = 1.0
+STOP_SECONDS: Final = TIMEOUT * TRIES + sum(BACKOFF)
+"""How long a server that stops waits for the refreshes under way."""
 
 
 class Keeper(Protocol):
@@ -85,6 +88,22 @@ class Refresher:
         when the host, or the database, did not answer.
         """
         return Deferred.fromCoroutine(self._renew(account, generation))
+
+    def start(self) -> None:
+        """Do nothing: refreshes are asked for."""
+
+    def stop(self) -> Deferred[None]:
+        """Fire when no refresh is under way: its answer would be lost, and with it the account."""
+        return Deferred.fromCoroutine(self._settled())
+
+    async def _settled(self) -> None:
+        while self._under_way:
+            waiting: Deferred[None] = Deferred()
+            next(iter(self._under_way.values())).append(waiting)
+            try:
+                await waiting
+            except Refusal:
+                pass  # it has ended, which is all that was waited for
 
     async def run(self) -> None:
         """Renew what expires soon; the duty."""

@@ -18,7 +18,7 @@ from crawlsock.duties.oauth import Poster
 from crawlsock.duties.pruner import INTERVAL as PRUNE_INTERVAL
 from crawlsock.duties.pruner import Pruner
 from crawlsock.duties.reaper import Reaper
-from crawlsock.duties.refresh import Refresher
+from crawlsock.duties.refresh import STOP_SECONDS, Refresher
 from crawlsock.handlers.context import Context
 from crawlsock.interfaces import IMessagePlugin, IMiddleware
 from crawlsock.lifecycle import Duty, Lifecycle
@@ -106,6 +106,7 @@ class Server:
 
     def add_to(self, lifecycle: Lifecycle) -> None:
         """Add the parts to a lifecycle, behind the store and before what listens."""
+        lifecycle.add("refreshes", self.refresher, STOP_SECONDS)
         lifecycle.add("sessions", self.sessions)
         lifecycle.add("dispatcher", self.dispatcher)
         lifecycle.add("health monitor", self.health)
