@@ -254,7 +254,7 @@ class WireHarness:
         peer = self.dial(answers_pushes)
         welcome = self.hello(peer, role, **hello)
         refused: list[BaseException] = []
-        welcome.addErrback(lambda failure: refused.append(failure.value) or failure.value)
+        welcome.addCallbacks(lambda _: None, lambda failure: refused.append(failure.value or failure))
         if refused:
             raise refused[0]
         return peer

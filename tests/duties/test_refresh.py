@@ -207,8 +207,8 @@ class RefreshTests(RefreshCase):
     async def test_strange_answers(self) -> None:
         """Redirects, pages and endless bodies are no refusal and no token."""
         for code, body in ((302, b""), (200, b"<html>"), (200, b"[]"), (200, b"x" * (MAX_BODY + 1)), (403, b"{}")):
-            harness = WireHarness(http=Host())
-            self.harness, self.host = harness, harness._http
+            self.host = Host()
+            harness = self.harness = WireHarness(http=self.host)
             _, crawler, job = await self.begin()
             answer = self.ask(crawler, job)
             for _ in range(3):
@@ -219,7 +219,7 @@ class RefreshTests(RefreshCase):
 
     async def test_lost_lease(self) -> None:
         """A crawler gets a token for the job that it holds, and for no other."""
-        webapp, crawler, job = await self.begin()
+        _, _, job = await self.begin()
         thief = self.harness.connect("crawler")
         self.refused(self.ask(thief, job), "lease_lost")
         self.assertEqual(self.host.asked, [])

@@ -32,7 +32,7 @@ class HarnessCase(unittest.TestCase):
         reply = await webapp.request("job_submit", {"jobs": given})
         return [item["job_id"] for item in reply.data["items"]]
 
-    async def take(self, crawler: WirePeer, started: bool = True) -> dict[str, str]:
+    async def take(self, crawler: WirePeer, started: bool = True) -> dict[str, Any]:
         """Give the crawler one job; return the envelope of messages about it."""
         reply = await crawler.request("job_request", {"slots": 1})
         (job,) = reply.data["jobs"]

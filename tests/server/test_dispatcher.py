@@ -92,7 +92,7 @@ class SlowStoreTests(HarnessCase):
             asked.append((demands, gate))
             return gate
 
-        self.harness.store.assign = later  # type: ignore[method-assign, assignment]
+        self.harness.store.assign = later  # type: ignore[method-assign]
         return asked
 
     def go(self, gate: Deferred[list[Assignment]]) -> None:
@@ -160,7 +160,7 @@ class SlowStoreTests(HarnessCase):
         def broken(demands: Any) -> Deferred[list[Assignment]]:
             raise ZeroDivisionError
 
-        self.harness.store.assign = broken  # type: ignore[method-assign, assignment]
+        self.harness.store.assign = broken  # type: ignore[method-assign]
         self.refused(crawler.request("job_request", {"slots": 1}), "internal")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.harness.store.assign = assign  # type: ignore[method-assign]

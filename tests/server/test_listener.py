@@ -31,17 +31,17 @@ class ListenerTests(unittest.TestCase):
         self.directory.rmdir()
 
     def server(self, endpoint: str | None = None) -> SocketServer:
-        factory = Factory.forProtocol(Protocol)  # type: ignore[no-untyped-call]
+        factory = Factory.forProtocol(Protocol)
         server = SocketServer(reactor, endpoint or f"unix:{self.path}:mode=660", factory)
         self.addCleanup(server.stop)
         return server
 
     async def refused(self, server: SocketServer) -> ListenError:
-        try:
+        with self.assertRaises(ListenError) as caught:
             await server.start()
-        except ListenError as error:
-            return error
-        self.fail("the server has taken the path")
+        error = caught.exception
+        assert isinstance(error, ListenError)
+        return error
 
     async def test_modes(self) -> None:
         """The directory is private and the socket's mode is the one asked for, whatever the umask."""

@@ -103,11 +103,11 @@ class ProtocolCase(unittest.TestCase):
         events = Recorder(self.clock)
         protocol = CrawlsockProtocol(events, self.clock, Limits())  # type: ignore[arg-type]
         transport = Transport()
-        protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
+        protocol.makeConnection(transport)
         return events, protocol, transport
 
     def lose(self) -> None:
-        self.protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class FrameTests(ProtocolCase):
@@ -135,7 +135,7 @@ class FrameTests(ProtocolCase):
         stream = b"".join(map(netstring, payloads)) + rest
         events, protocol, transport = self.make()
         stock, stock_transport = Stock(), Transport()
-        stock.makeConnection(stock_transport)  # type: ignore[no-untyped-call]
+        stock.makeConnection(stock_transport)
         for part in (stream[:cut], stream[cut:]):
             protocol.dataReceived(part)
             if not stock_transport.closed:

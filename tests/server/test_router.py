@@ -264,7 +264,7 @@ class InFlightTests(HarnessCase):
             waiting.append(Deferred())
             return waiting[-1]
 
-        self.harness.store.heartbeat = slow  # type: ignore[method-assign]
+        self.harness.store.heartbeat = slow  # type: ignore[method-assign, assignment]
         beats = [crawler.request("heartbeat", {"status": "idle", "active_jobs": []}) for _ in range(10)]
         self.assertEqual(len(waiting), 4)
         waiting[0].callback(None)
