@@ -1,0 +1,45 @@
+"""`python -m benchmarks`: measure everything, or what is named. One JSON object a line on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import latency, lifecycle, progress
+
+MEASUREMENTS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
+    "lifecycle": lifecycle.measure,
+    "progress": progress.measure,
+    "latency": latency.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the measurements that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(MEASUREMENTS)}; default all")
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="DIRECTORY",
+        help="run our server under cProfile instead: its statistics go to stderr and into this directory",
+    )
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}")
+    if options.profile is not None:
+        options.profile.mkdir(parents=True, exist_ok=True)
+    for name in options.names or MEASUREMENTS:
+        file = None if options.profile is None else (options.profile / f"{name}.stats").absolute()
+        result = MEASUREMENTS[name](file)
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
