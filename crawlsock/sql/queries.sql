@@ -90,6 +90,17 @@ SELECT c.session_id, c.crawler_id, c.server_id, c.state, c.slots, c.labels, c.jo
        c.hostname, c.pid, c.uid, c.process_start, c.boot_id, c.version, c.transport, c.beat
 FROM crawlsock.crawler_session c WHERE c.ended_at IS NULL AND {which} ORDER BY c.crawler_id;
 
+-- name: unstarted
+-- What a session was given and has not begun, in the order of the fields of crawlsock.store.values.Assignment.
+SELECT q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, j.host, j.entity_id,
+       j.namespace_path, j.name, j.parent_id, j.payload, p.resume_state, j.no_progress_limit, nullif(known.generation, 0)
+FROM crawlsock.job_queue q
+JOIN crawlsock.job j ON j.job_id = q.job_id
+JOIN crawlsock.account known ON known.account = q.account
+LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id
+WHERE q.session_id = %(session_id)s AND q.finished_at IS NULL AND q.state = 'assigned'
+ORDER BY q.priority DESC, q.run_at, q.job_id;
+
 -- name: pending_orders
 SELECT CASE WHEN q.cancel_requested THEN 'cancel' ELSE 'pause' END, q.session_id, q.job_id, q.lease, q.reason
 FROM crawlsock.job_queue q JOIN crawlsock.crawler_session c ON c.session_id = q.session_id

@@ -218,6 +218,12 @@ class IStore(Interface):
         are `lost`. Errors: ``session_expired`` when the session has ended.
         """
 
+    def unstarted(session_id: str) -> Deferred[list[Assignment]]:
+        """Return the jobs that the session was given and has not begun, as `assign` gave them, leases and all.
+
+        For a crawler that resumed without naming its leases: an assignment may have been lost with its link.
+        """
+
     def heartbeat(session_id: str, beat: Beat) -> Deferred[None]:
         """Renew the session's deadline and record the beat. Errors: ``session_expired``.
 

@@ -121,6 +121,10 @@ class MemoryStore(Presence):
         """Give due jobs to sessions."""
         return self._do(memory_jobs.assign, demands)
 
+    def unstarted(self, session_id: str) -> Deferred[list[Assignment]]:
+        """Repeat what a session was given and has not begun."""
+        return self._do(memory_jobs.unstarted, session_id)
+
     def start(self, ref: JobRef) -> Deferred[None]:
         """Mark a job as running."""
         return self._do(memory_crawl.start, ref)

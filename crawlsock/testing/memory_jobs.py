@@ -223,6 +223,18 @@ def _give(world: World, job: JobRow, session_id: str) -> Assignment:
     world.leases[lease] = row
     session.leases[lease] = job.job_id
     world.tell_job("job_assigned", job)
+    return _assignment(world, job, session_id, lease)
+
+
+def unstarted(world: World, session_id: str) -> list[Assignment]:
+    """Repeat the assignments of a session that it has not begun."""
+    session = world.sessions.get(session_id)
+    leases = {} if session is None else session.leases
+    waiting = [(world.jobs[job_id], lease) for lease, job_id in leases.items()]
+    return [_assignment(world, job, session_id, lease) for job, lease in waiting if job.state is State.ASSIGNED]
+
+
+def _assignment(world: World, job: JobRow, session_id: str, lease: str) -> Assignment:
     account = world.accounts[job.account]
     return Assignment(
         session_id=session_id,

@@ -14,7 +14,7 @@ from crawlsock.store.pool import Row
 from crawlsock.store.postgres.base import deferred, dumps, is_uuid, loads
 from crawlsock.store.postgres.jobs import Jobs
 from crawlsock.store.postgres.waiters import session_expired
-from crawlsock.store.values import HeldJob, NewSession, Order, Reaped, Resumed, SessionView
+from crawlsock.store.values import Assignment, HeldJob, NewSession, Order, Reaped, Resumed, SessionView
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 
@@ -107,6 +107,12 @@ class Sessions(Jobs):
         self._work()
         session = await self._session("session_id = %(session_id)s", {"session_id": session_id})
         return Resumed(session, [HeldJob(*job) for job in loads(kept)], loads(lost))
+
+    @deferred
+    async def unstarted(self, session_id: str) -> list[Assignment]:
+        rows = await self.read("unstarted", {"session_id": session_id}) if is_uuid(session_id) else []
+        parsed = [[None if each is None else loads(each) for each in row[13:15]] for row in rows]
+        return [Assignment(*row[:13], *values, *row[15:]) for row, values in zip(rows, parsed, strict=True)]
 
     @deferred
     async def _session(self, which: str, parameters: dict[str, Any]) -> SessionView:

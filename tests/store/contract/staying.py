@@ -112,6 +112,15 @@ class Staying(StoreContract):
         self.assertEqual({job.lease for job in resumed.kept}, {ref.lease for ref in refs})
         self.assertEqual(resumed.lost, [])
 
+    async def test_what_was_given_and_not_begun_can_be_given_again(self) -> None:
+        """An assignment that may have been lost with a link is repeated as it was; a begun one is not."""
+        session = await self.session("alice")
+        await self.running(session)
+        await self.submit(payload={"deep": [1]}, entity_id="7", priority=3)
+        given = await self.assign(session)
+        self.assertEqual(await self.store.unstarted(session.session_id), given)
+        self.assertEqual(await self.store.unstarted(fresh_id()), [])
+
     async def test_resuming_names_what_was_lost(self) -> None:
         """Leases that the session has no more are named, in any form they come."""
         session = await self.session("alice", ticket_hash=b"t")
