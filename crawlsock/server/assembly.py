@@ -90,6 +90,7 @@ class Server:
             self.router,
             self.health,
             self.orders,
+            self.dispatcher,
             ProcessWatcher(clock),
             self._now,
             server_id,

@@ -87,6 +87,23 @@ class Dispatcher:
             self._asking = True
             Deferred.fromCoroutine(self._rounds())
 
+    def repeat(self, peer: Peer) -> None:
+        """Push again what the peer was given and has not begun: it resumed without saying which leases it holds.
+
+        A crawler ignores an assignment whose lease it has.
+        """
+        Deferred.fromCoroutine(self._repeat(peer)).addErrback(self._not_repeated)
+
+    async def _repeat(self, peer: Peer) -> None:
+        for assignment in await self._store.unstarted(peer.session_id):
+            body = await self._body(assignment)
+            if body is not None:
+                peer.push("job_assignment", body, assignment.job_id, assignment.lease)
+
+    def _not_repeated(self, failure: Any) -> None:
+        failure.trap(Refusal)
+        self._log.warn("Assignments could not be repeated: {reason}", reason=str(failure.value))
+
     def start(self) -> None:
         """Begin to assign."""
         self._stopped = False

@@ -29,6 +29,7 @@ from crawlsock.wire.errors import ErrorCode, Refusal
 from crawlsock.wire.session import agree, negotiate
 
 if TYPE_CHECKING:
+    from crawlsock.server.dispatcher import Dispatcher
     from crawlsock.server.orders import OrderDelivery
     from crawlsock.server.router import MessageRouter
     from crawlsock.store.interface import IStore
@@ -49,6 +50,7 @@ class SessionKeeper:
         router: MessageRouter,
         health: HealthMonitor,
         orders: OrderDelivery,
+        dispatcher: Dispatcher,
         watcher: ProcessWatcher,
         settings: Callable[[], Settings],
         server_id: str,
@@ -59,6 +61,7 @@ class SessionKeeper:
         self._router = router
         self._health = health
         self._orders = orders
+        self._dispatcher = dispatcher
         self._watcher = watcher
         self._settings = settings
         self._server_id = server_id
@@ -118,6 +121,8 @@ class SessionKeeper:
         if wishes:
             # After the welcome, which leaves when this coroutine has ended.
             self._clock.callLater(0, self._orders.remind, peer, wishes)
+        if welcome["resumed"] and "leases" not in hello["resume"]:
+            self._clock.callLater(0, self._dispatcher.repeat, peer)
         return {
             **self._terms(),
             **welcome,

@@ -182,6 +182,18 @@ class ResumeTests(HarnessCase):
         again = self.harness.connect("crawler", resume={"ticket": crawler.welcome["ticket"]})
         self.assertEqual(again.welcome["leases_kept"], [job["lease"]])
 
+    async def test_an_assignment_lost_with_the_link(self) -> None:
+        """A crawler that resumed without naming leases gets again what it was given and has not begun, and only that."""
+        webapp, crawler = self.harness.connect("webapp"), self.harness.connect("crawler")
+        await self.submit(webapp, {}, {})
+        await self.take(crawler)
+        lost = await self.take(crawler, started=False)
+        crawler.close()
+        again = self.harness.connect("crawler", resume={"ticket": crawler.welcome["ticket"]})
+        self.harness.settle()
+        pushes = again.pushed("job_assignment")
+        self.assertEqual([{"job_id": push.job_id, "lease": push.lease} for push in pushes], [lost])
+
     async def test_lease_not_held(self) -> None:
         """A job of the session that the crawler does not hold goes back unharmed."""
         webapp, crawler = self.harness.connect("webapp"), self.harness.connect("crawler")
