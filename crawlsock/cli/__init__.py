@@ -23,4 +23,6 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(_MISSING.format(name=error.name))
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     sys.exit(run(sys.argv[1:]))

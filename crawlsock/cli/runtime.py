@@ -88,7 +88,9 @@ class ReactorRuntime:
         globalLogBeginner.beginLoggingTo([_Silence()], redirectStandardIO=False)
         reactor.callWhenRunning(begin)
         reactor.run()
-        result = outcome[0] if outcome else Failure(CancelledError())  # type: ignore[no-untyped-call]
+        if not outcome:
+            raise SystemExit(128 + (signals or [signal.SIGINT])[0])
+        result = outcome[0]
         if isinstance(result, Failure):
             if signals and isinstance(result.value, CancelledError):
                 raise SystemExit(128 + signals[0])
