@@ -6,6 +6,8 @@ decided elsewhere.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import uuid
 from pathlib import Path
@@ -29,7 +31,7 @@ from crawlsock.postgres import EmbeddedPostgres, EmbeddedPostgresError, Postgres
 from crawlsock.progress import ProgressTracker
 from crawlsock.secrets import Vault, VaultError, read_private, write_once
 from crawlsock.server.assembly import Server
-from crawlsock.server.listener import SocketServer
+from crawlsock.server.listener import IN_USE, SocketServer
 from crawlsock.server.routes import RouteError
 from crawlsock.server.tokens import ensure_tokens
 from crawlsock.store.database import Database
@@ -83,6 +85,7 @@ class Crawlsock:
         self._reactor = reactor
         self._logs = logs
         self.masker = logs.masker if logs is not None else Masker()
+        self._identity = Identity(loaded.settings.data_dir)
         self._postgres: PostgresSupervisor | None = None
         self._parts: Lifecycle | None = None
         self._following: Any = None
@@ -118,8 +121,9 @@ class Crawlsock:
             return
         settings = self.settings.current
         try:
+            server_id = self._identity.take()
             dsn = await self._find_database(settings)
-            self._parts = await self._build(settings, dsn)
+            self._parts = self._build(settings, dsn, server_id)
             await self._parts.start()
         except Exception as error:
             for kind, code in _EXIT_CODES:
@@ -142,6 +146,7 @@ class Crawlsock:
         postgres, self._postgres = self._postgres, None
         if postgres is not None:
             await postgres.stopService()
+        self._identity.release()
 
     async def _find_database(self, settings: Settings) -> str:
         """Return the address of the database, starting the embedded one when there is no other."""
@@ -155,11 +160,10 @@ class Crawlsock:
         cluster = await self._postgres.when_ready()
         return cluster.dsn()
 
-    async def _build(self, settings: Settings, dsn: str) -> Lifecycle:
+    def _build(self, settings: Settings, dsn: str, server_id: str) -> Lifecycle:
         for password in passwords_of_dsn(dsn):
             self.masker.register(password)
         vault = Vault.from_file(settings.key_file)
-        server_id = server_identity(settings.data_dir)
         self.database = Database(
             self._reactor,
             dsn,
@@ -293,17 +297,43 @@ class _Tokens:
         """Do nothing."""
 
 
-def server_identity(data_dir: Path) -> str:
-    """Return the id of the server that has this data directory; it is the same after every restart."""
-    path = data_dir / "server_id"
-    try:
-        text = read_private(path)
-    except FileNotFoundError:
-        text = write_once(path, f"{uuid.uuid4()}\n")
-    try:
-        return str(uuid.UUID(text.strip()))
-    except ValueError:
-        raise StartError(f"{path} holds no server id; remove it, and the server makes another one") from None
+class Identity:
+    """The id of the server that has a data directory, the same after every restart, and held by one process.
+
+    Sessions belong to a server by its id. Two processes with one id would take each other's crawlers for lost.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "server_id"
+        self._lock: int | None = None
+
+    def take(self) -> str:
+        """Return the id, made at first start, and hold it. Raise `StartError` when another process does."""
+        try:
+            text = read_private(self._path)
+        except FileNotFoundError:
+            text = write_once(self._path, f"{uuid.uuid4()}\n")
+        try:
+            server_id = str(uuid.UUID(text.strip()))
+        except ValueError:
+            raise StartError(f"{self._path} holds no server id; remove it, and the server makes another") from None
+        # The kernel ends the lock with the process, however that ends.
+        lock = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise StartError(
+                f"another server uses {self._path.parent}; stop it, or give this one its own data_dir", IN_USE
+            ) from None
+        self._lock = lock
+        return server_id
+
+    def release(self) -> None:
+        """Hold the id no longer. Again is fine."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _http_client(reactor: Any) -> Any:

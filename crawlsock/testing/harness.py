@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -179,6 +180,7 @@ class WireHarness:
         self.tokens: dict[str, str] = {}
         self.peers: list[WirePeer] = []
         self.listening = True
+        self._numbers = count(1)
         self._http = http or NoHttp()
         self._plugins = plugins
         self._vault = Vault([secrets.token_bytes(32)], "the harness")
@@ -263,7 +265,7 @@ class WireHarness:
         """Say hello on a connection that is there."""
         data: dict[str, Any] = {"role": role, "token": self.token(role), "versions": [1]}
         if role == "crawler":
-            data["crawler_id"] = f"crawler-{len(self.peers)}"
+            data["crawler_id"] = f"crawler-{next(self._numbers)}"
         data.update(hello)
         return peer.request("hello", {name: value for name, value in data.items() if value is not None})
 

@@ -63,7 +63,7 @@ class FuzzTests(unittest.TestCase):
                 each.close()
         self.harness.peers.clear()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.binary(max_size=60), max_size=5))
     def test_bytes(self, chunks: list[bytes]) -> None:
         """Bytes that are no protocol at all do no harm."""
@@ -72,7 +72,7 @@ class FuzzTests(unittest.TestCase):
             peer.send_bytes(chunk)
         self.unharmed(peer)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.binary(max_size=60) | json_values.map(lambda each: json.dumps(each).encode()), max_size=5))
     def test_frames(self, frames: list[bytes]) -> None:
         """Good frames of nonsense do no harm, before hello and after it."""
@@ -81,7 +81,7 @@ class FuzzTests(unittest.TestCase):
                 peer.send_frame(frame)
             self.unharmed(peer)
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(damaged(), min_size=1, max_size=5), st.sampled_from(["crawler", "webapp", "monitor", "admin"]))
     def test_damaged_messages(self, frames: list[bytes], role: str) -> None:
         """Nearly good messages of every type do no harm, whoever sends them."""
