@@ -28,7 +28,7 @@ from crawlsock.server import middleware, routes
 from crawlsock.server.credentials import CredentialKeeper
 from crawlsock.server.dispatcher import Dispatcher
 from crawlsock.server.factory import CrawlsockFactory
-from crawlsock.server.feeds import FeedKeeper, Hub
+from crawlsock.server.feeds import FeedKeeper, Hub, Subscription
 from crawlsock.server.health import HealthMonitor
 from crawlsock.server.operations import OperationsDesk
 from crawlsock.server.orders import OrderDelivery
@@ -95,6 +95,7 @@ class Server:
             self._now,
             server_id,
         )
+        self.hub = hub
         self.feeds = FeedKeeper(hub, store, self.pool)
         self.operations = OperationsDesk(
             clock, store, self.pool, self.dispatcher, settings, self.timing, masker, server_id
@@ -107,6 +108,7 @@ class Server:
 
     def add_to(self, lifecycle: Lifecycle) -> None:
         """Add the parts to a lifecycle, behind the store and before what listens."""
+        lifecycle.add("credential watch", _CredentialWatch(self))
         lifecycle.add("refreshes", self.refresher, STOP_SECONDS)
         lifecycle.add("sessions", self.sessions)
         lifecycle.add("dispatcher", self.dispatcher)
@@ -182,6 +184,27 @@ class Server:
         self.router.max_in_flight = settings.max_in_flight
         self.duties["reap"].interval = settings.reap_interval
         self.duties["poll"].interval = settings.poll_interval
+
+
+class _CredentialWatch:
+    """Hearing of credentials that other servers renewed, as a part of the lifecycle."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Listen from now on."""
+        server = self._server
+        position = await server.store.event_head()
+        kinds = {"kinds": ["credential_changed"]}
+        self._subscription = server.hub.subscribe(kinds, position, server.credentials.heard)
+
+    def stop(self) -> None:
+        """Listen no more. Again is fine."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
 
 
 class _Connections:

@@ -56,6 +56,7 @@ class CredentialKeeper:
         self._orders = orders
         self._settings = settings
         self._open: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._pushed: dict[str, int] = {}
         self.renewer: Renewer | None = None
 
     # -- what crawlers get
@@ -173,8 +174,11 @@ class CredentialKeeper:
             return False
 
     async def changed(self, row: CredentialRow) -> None:
-        """Push a new credential to every crawler of this server that holds a job of the account."""
+        """Push a new credential to every crawler of this server that holds a job of the account, once."""
         data = self.opened(row)
+        if self._pushed.get(row.account, 0) >= row.generation:
+            return
+        self._pushed[row.account] = row.generation
         jobs: dict[str, list[str]] = {}
         for session_id, job_id, _ in await self._store.sessions_of_account(row.account):
             jobs.setdefault(session_id, []).append(job_id)
@@ -186,6 +190,23 @@ class CredentialKeeper:
             peer.request("credential_update", push, deadline=_ACK_SECONDS).addCallbacks(
                 lambda _: None, self._not_taken, errbackArgs=(peer.name,)
             )
+
+    def heard(self, events: list[dict[str, Any]], position: str, gap: bool, snapshot: bool) -> None:
+        """Take events from the feed: another server may have renewed a credential that crawlers here work with."""
+        for account in {str(event["account"]) for event in events if event.get("kind") == "credential_changed"}:
+            Deferred.fromCoroutine(self._changed_elsewhere(account)).addErrback(self._not_heard, account)
+
+    async def _changed_elsewhere(self, account: str) -> None:
+        row = await self._store.credential(account)
+        if row is not None and row.state == "valid":
+            await self.changed(row)
+
+    def _not_heard(self, failure: Any, account: str) -> None:
+        # Crawlers ask for a new credential themselves when the old one stops working.
+        failure.trap(Refusal, VaultError)
+        self._log.warn(
+            "A new credential of {account} was not passed on: {reason}", account=account, reason=str(failure.value)
+        )
 
     async def refuse(self, account: str, generation: int, reason: str) -> None:
         """Let the jobs of an account wait for another credential, and stop those that run."""

@@ -306,6 +306,21 @@ class OtherServerTests(RefreshCase):
         self.assertEqual(self.host.asked, [])
 
 
+    async def test_renewed_elsewhere(self) -> None:
+        """A credential that another server renewed reaches the crawlers of this one, once."""
+        _, crawler, job = await self.begin()
+        store, credentials = self.harness.store, self.harness.server.credentials
+        self.harness.hub.subscribe({"kinds": ["credential_changed"]}, await store.event_head(), credentials.heard)
+        assert await store.begin_refresh("team", 1, "other", 60) is not None
+        row = await store.credential("team")
+        assert row is not None
+        for _ in range(2):
+            await store.finish_refresh("team", 1, row.sealed, None)
+            self.harness.advance(1)
+        (push,) = crawler.pushed("credential_update")
+        self.assertEqual((push.data["generation"], push.data["jobs"]), (2, [job["job_id"]]))
+
+
 class AllowedHostTests(RefreshCase):
     settings = {"allowed_gitlab_hosts": "gitlab.example.com"}
 
