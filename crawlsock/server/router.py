@@ -25,7 +25,7 @@ from crawlsock.server.protocol import HOLD_FULL, HOLD_ORDER
 from crawlsock.server.routes import Route
 from crawlsock.store.values import JobRef
 from crawlsock.wire.catalog import Catalog
-from crawlsock.wire.codec import Codec
+from crawlsock.wire.codec import MAX_ID, Codec
 from crawlsock.wire.errors import ErrorCode, InvalidMessage, Refusal
 from crawlsock.wire.message import Message
 
@@ -221,7 +221,7 @@ class MessageRouter:
 
     def _no_request(self, peer: Peer, message: Message) -> None:
         """Take the answer to a push, or refuse what nobody may send to a server."""
-        if message.re is not None:
+        if self.catalog.types[message.type].is_reply:
             if not peer.answered(message):
                 # It came after its deadline. The peer has done nothing wrong.
                 self._log.debug("{peer} answered what nobody waits for any more", peer=peer.name)
@@ -231,9 +231,9 @@ class MessageRouter:
             f"{message.type} is not sent to a server" if peer.role else "say hello first",
             "/type",
         )
-        self._refuse_unread(
-            peer, InvalidMessage(refusal.code, refusal.message, refusal.pointer, message.id)
-        )
+        # The schema of what is no request says nothing about an id, so it may be anything.
+        id = message.id if type(message.id) is int and 0 < message.id <= MAX_ID else None
+        self._refuse_unread(peer, InvalidMessage(refusal.code, refusal.message, refusal.pointer, id))
 
     def _refuse_unread(self, peer: Peer, refusal: InvalidMessage) -> None:
         """Refuse what did not come as far as a route."""

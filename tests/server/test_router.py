@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -323,6 +324,17 @@ class AnswerTests(HarnessCase):
         peer.send("crawler_pause", {}, id=60)
         self.harness.settle()
         self.assertEqual((peer.replies[-1].data["code"], peer.replies[-1].re), ("forbidden", 60))
+
+    async def test_odd_id_of_a_push(self) -> None:
+        """What only a server sends is refused whatever its id and re are: no schema has looked at them."""
+        peer = self.harness.connect("webapp")
+        for name, each in CATALOG.types.items():
+            if each.requests_from or each.is_reply:
+                continue
+            for odd in ("x", -1, [1], 1.5, True):
+                peer.send_frame(json.dumps({**each.examples[0], "id": odd, "re": odd}).encode())
+                self.assertIn(peer.replies[-1].data["code"], ("forbidden", "invalid_message"), name)
+                self.assertIsNone(peer.replies[-1].re)
 
     async def test_future_fields(self) -> None:
         """Optional fields that this server does not know are ignored."""
