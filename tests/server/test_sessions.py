@@ -183,7 +183,7 @@ class ResumeTests(HarnessCase):
         self.assertEqual(again.welcome["leases_kept"], [job["lease"]])
 
     async def test_an_assignment_lost_with_the_link(self) -> None:
-        """A crawler that resumed without naming leases gets again what it was given and has not begun, and only that."""
+        """A crawler that resumed without naming leases gets again what it has not begun, and only that."""
         webapp, crawler = self.harness.connect("webapp"), self.harness.connect("crawler")
         await self.submit(webapp, {}, {})
         await self.take(crawler)
