@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -66,6 +66,7 @@ class SessionKeeper:
         self._settings = settings
         self._server_id = server_id
         self._watches: dict[str, ProcessWatch] = {}
+        self._endings: set[Deferred[Any]] = set()
         self._stopped = False
         pool.observe(self._seen)
 
@@ -294,12 +295,13 @@ class SessionKeeper:
         self._stopped = False
         return Deferred.fromCoroutine(self.adopt())
 
-    def stop(self) -> None:
-        """Watch no more processes. Again is fine."""
+    def stop(self) -> Deferred[None]:
+        """Watch no more processes; fire when the ends of all links are noted. Again is fine."""
         self._stopped = True
         watches, self._watches = self._watches, {}
         for watch in watches.values():
             watch.stop()
+        return DeferredList(list(self._endings)).addCallback(lambda _: None)
 
     # -- when something ends
 
@@ -316,7 +318,8 @@ class SessionKeeper:
             ending = Deferred.fromCoroutine(self._reap_one(session_id))
         else:
             ending = self._store.detach_session(session_id)
-        ending.addErrback(self._not_noted, session_id)
+        self._endings.add(ending)
+        ending.addErrback(self._not_noted, session_id).addBoth(lambda _: self._endings.discard(ending))
 
     def _watch_peer(self, peer: Peer) -> None:
         link: Any = peer.link
