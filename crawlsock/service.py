@@ -268,13 +268,14 @@ class _Schema:
 
 
 class _Store:
-    """The store as a part: stopping waits for the last group commit."""
+    """The store as a part: it hears of others once the schema is there; stopping waits for the last group commit."""
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
 
     def start(self) -> None:
-        """Do nothing: the store began with its database."""
+        """Begin to hear of what others commit."""
+        self._store.listen()
 
     def stop(self) -> Deferred[None]:
         """Fire when nothing is being written."""

@@ -25,6 +25,7 @@ class FeedOrderTests(unittest.TestCase):
         await self.database.start()
         await self.database.when_up()
         self.store = PostgresStore(reactor, self.database, server_id=SERVER)
+        self.store.listen()
         await self.store.when_up()
         # Web applications submit in transactions of their own, which take as long as they take.
         self.slow = psycopg2.connect(dsn)

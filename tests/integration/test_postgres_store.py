@@ -51,6 +51,7 @@ class OnPostgres(StoreContract):
         await self.database.start()
         await self.database.when_up()
         store = PostgresStore(reactor, self.database, server_id=SERVER, tracker=ProgressTracker())
+        store.listen()
         await store.when_up()
         return store
 

@@ -49,7 +49,10 @@ class PostgresStore(Reads):
             tracker=tracker,
             poison_limit=poison_limit,
         )
-        database.listen("crawlsock", self._notified)
+
+    def listen(self) -> None:
+        """Begin to hear of what others commit. Not before the schema is there: news makes observers read it."""
+        self.database.listen("crawlsock", self._notified)
 
     @property
     def state(self) -> str:
