@@ -64,19 +64,16 @@ class Invocation:
     ) -> T:
         """Connect to the server, let `work` ask it, disconnect, and return what `work` returned."""
         runtime = self.make_runtime()
-        return runtime.run(lambda reactor: _with_manager(runtime, reactor, self, role, work))
+        # Before anything runs: most of what is wrong is wrong already here.
+        manager = runtime.manager(self, role)
+        return runtime.run(lambda reactor: _with_manager(manager, runtime.connect_deadline, work))
 
 
 async def _with_manager(
-    runtime: Runtime,
-    reactor: Any,
-    invocation: Invocation,
-    role: str,
-    work: Callable[[JobManager], Coroutine[Any, Any, T]],
+    manager: JobManager, deadline: float, work: Callable[[JobManager], Coroutine[Any, Any, T]]
 ) -> T:
-    manager = runtime.manager(reactor, invocation, role)
     try:
-        await manager.start(deadline=runtime.connect_deadline)
+        await manager.start(deadline=deadline)
         return await work(manager)
     finally:
         await manager.stop()

@@ -33,8 +33,8 @@ class Runtime(Protocol):
     def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """Run `work(reactor)` to its end; return or raise what it did."""
 
-    def manager(self, reactor: Any, invocation: Invocation, role: str) -> JobManager:
-        """Make a manager for the server that the invocation means, not started."""
+    def manager(self, invocation: Invocation, role: str) -> JobManager:
+        """Make a manager for the server that the invocation means, not started; what is wrong with it is told now."""
 
 
 @implementer(ILogObserver)
@@ -97,11 +97,11 @@ class ReactorRuntime:
             result.raiseException()
         return result  # type: ignore[no-any-return]
 
-    def manager(self, reactor: Any, invocation: Invocation, role: str) -> JobManager:
+    def manager(self, invocation: Invocation, role: str) -> JobManager:
         """Make a manager from what options, environment and configuration say."""
         access = find_access(invocation, role)
         try:
-            return JobManager(access.endpoint, access.token, role=role, reactor=reactor)
+            return JobManager(access.endpoint, access.token, role=role)
         except (ValueError, TypeError) as error:
             raise CommandError(
                 Exit.BAD_CONFIGURATION,

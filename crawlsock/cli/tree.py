@@ -114,9 +114,11 @@ def branch(jobs: Iterable[Job], top: str) -> list[Job]:
     parents = {job["job_id"]: job.get("parent_id") for job in everything}
 
     def below(job_id: str | None) -> bool:
-        while job_id is not None:
+        passed = set()
+        while job_id is not None and job_id not in passed:
             if job_id == top:
                 return True
+            passed.add(job_id)
             job_id = parents.get(job_id)
         return False
 
