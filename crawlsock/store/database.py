@@ -77,6 +77,18 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
         except psycopg2.Error as error:
             # Stock raises into the reactor, which logs a traceback for every restart of the database.
             self._told_lost(str(error).strip() or "the server closed the connection")
+        except ValueError:
+            self._lost_unnoticed()
+
+    def cursorFinished(self, cursor: Any) -> None:
+        try:
+            super().cursorFinished(cursor)
+        except ValueError:
+            self._lost_unnoticed()
+
+    def _lost_unnoticed(self) -> None:
+        # A broken connection that the driver still calls open has no descriptor, and the reactor refuses -1.
+        self._told_lost("the server closed the connection")
 
     def connectionLost(self, reason: Any) -> None:
         # A reactor may report a lost peer without a read; then stock swallows it when no statement is under
