@@ -33,9 +33,9 @@ SELECT state, count(*) FROM crawlsock.job_queue GROUP BY state;
 
 -- name: live_jobs
 -- How many jobs are not finished, from the partial indexes alone.
-SELECT (SELECT count(*) FROM crawlsock.job_queue WHERE state = 'queued')
+SELECT (SELECT count(*) FROM crawlsock.job_queue WHERE session_id IS NULL AND finished_at IS NULL AND NOT held_up)
      + (SELECT count(*) FROM crawlsock.job_queue WHERE session_id IS NOT NULL AND finished_at IS NULL)
-     + (SELECT count(*) FROM crawlsock.job_queue WHERE state IN ('paused', 'waiting_credential'));
+     + (SELECT count(*) FROM crawlsock.job_queue WHERE held_up);
 
 -- name: job_errors
 SELECT error_type, message, recoverable, attempt, at, request, stack, context
@@ -127,7 +127,7 @@ WHERE state = 'valid' AND kind = 'oauth' AND expires_at < now() + make_interval(
 
 -- name: accounts
 SELECT a.account, a.state, a.generation,
-       (SELECT count(*) FROM crawlsock.job_queue q WHERE q.account = a.account AND q.state = 'waiting_credential'),
+       (SELECT count(*) FROM crawlsock.job_queue q WHERE q.account = a.account AND q.held_up AND q.state = 'waiting_credential'),
        a.host, a.kind, a.expires_at, a.reason
 FROM crawlsock.account a ORDER BY a.account;
 

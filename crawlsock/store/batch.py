@@ -181,6 +181,11 @@ class GroupCommit:
         except Refusal as refusal:
             self._refuse(batch, refusal)
             return
+        except Exception:
+            # A bug of ours must not leave everybody waiting, nor end the commits that follow.
+            self._log.failure("A batch could not be committed")
+            self._refuse(batch, Refusal(ErrorCode.INTERNAL, "the server failed to record this; the log says why"))
+            return
         self.commits += 1
         self.committed_items += batch.count
         self.largest = max(self.largest, batch.count)

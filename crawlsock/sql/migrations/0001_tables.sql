@@ -114,6 +114,7 @@ CREATE TABLE crawlsock.job_queue (
     type             text NOT NULL,
     labels           text[],
     reason           text,
+    held_up          boolean NOT NULL GENERATED ALWAYS AS (state IN ('paused', 'waiting_credential')) STORED,
     CHECK ((state IN ('assigned', 'running')) <= (lease IS NOT NULL AND session_id IS NOT NULL)),
     CHECK ((state IN ('queued', 'paused', 'waiting_credential')) <= (lease IS NULL AND session_id IS NULL AND finished_at IS NULL)),
     CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
@@ -124,9 +125,11 @@ COMMENT ON COLUMN crawlsock.job_queue.lease IS 'The fence. Set by assignment, ke
 COMMENT ON COLUMN crawlsock.job_queue.batch IS 'The group commit that assigned it: a commit of unknown outcome is repeated and finds its own assignments by it.';
 COMMENT ON COLUMN crawlsock.job_queue.keyed IS 'It holds a row in job_key.';
 ALTER TABLE crawlsock.job_queue SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
-CREATE INDEX job_queue_next ON crawlsock.job_queue (priority DESC, run_at, job_id) WHERE state = 'queued';
+-- No index mentions the state itself: starting a job changes no indexed column, and so is a heap-only update.
+CREATE INDEX job_queue_next ON crawlsock.job_queue (priority DESC, run_at, job_id)
+    WHERE session_id IS NULL AND finished_at IS NULL AND NOT held_up;
 CREATE INDEX job_queue_by_session ON crawlsock.job_queue (session_id) WHERE session_id IS NOT NULL AND finished_at IS NULL;
-CREATE INDEX job_queue_held_up ON crawlsock.job_queue (account, state) WHERE state IN ('paused', 'waiting_credential');
+CREATE INDEX job_queue_held_up ON crawlsock.job_queue (account) WHERE held_up;
 CREATE INDEX job_queue_wishes ON crawlsock.job_queue (session_id) WHERE cancel_requested OR pause_requested;
 
 CREATE TABLE crawlsock.job_key (
@@ -232,11 +235,13 @@ CREATE TABLE crawlsock.event (
     id     bigint GENERATED ALWAYS AS IDENTITY,
     xid    xid8 NOT NULL DEFAULT pg_current_xact_id(),
     at     timestamptz NOT NULL DEFAULT now(),
-    groups jsonb NOT NULL,
+    groups json NOT NULL,
     PRIMARY KEY (xid, id)
 );
 COMMENT ON TABLE crawlsock.event IS 'The feed: one row a commit. Read in the order (xid, id), only below the oldest transaction still running.';
-COMMENT ON COLUMN crawlsock.event.groups IS '[{"kind": k, "columns": [...], "rows": [[...], ...]}, ...]';
+COMMENT ON COLUMN crawlsock.event.groups IS '[{"columns": [...], "rows": [[...], ...]}, ...]; text on purpose: it is written and read whole.';
+-- Compressing it would cost more time than all else that is done with it; it lives for a day.
+ALTER TABLE crawlsock.event ALTER COLUMN groups SET STORAGE EXTERNAL;
 CREATE INDEX event_by_time ON crawlsock.event (at);
 
 CREATE TABLE crawlsock.feed_horizon (

@@ -8,14 +8,24 @@
 
 CREATE FUNCTION crawlsock.held_states() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$ SELECT '{assigned,running}'::text[] $$;
 
-CREATE FUNCTION crawlsock.emit(groups jsonb) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO crawlsock.event (groups) SELECT groups WHERE jsonb_array_length(groups) > 0;
+-- Events are text from the start: groups of rows under common columns, joined by commas; null is no event.
+
+CREATE FUNCTION crawlsock.emit(groups text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO crawlsock.event (groups) SELECT ('[' || groups || ']')::json WHERE groups IS NOT NULL;
 $$;
 COMMENT ON FUNCTION crawlsock.emit IS 'Put event groups into the feed, in the transaction that made them true.';
 
-CREATE FUNCTION crawlsock.job_events(rows jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN rows IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_object(
-        'columns', '["kind","job_id","root_id","account","type","attempt","state","reason"]'::jsonb, 'rows', rows)) END;
+CREATE FUNCTION crawlsock.joined(before text, after text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN before IS NULL THEN after WHEN after IS NULL THEN before ELSE before || ',' || after END;
+$$;
+
+CREATE FUNCTION crawlsock.event_group(columns text, rows json) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT '{"columns":["' || replace(columns, ' ', '","') || '"],"rows":' || rows::text || '}';
+$$;
+COMMENT ON FUNCTION crawlsock.event_group IS 'One group of events: names of columns with blanks between them, and the rows. Null without rows.';
+
+CREATE FUNCTION crawlsock.job_events(rows json) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT crawlsock.event_group('kind job_id root_id account type attempt state reason', rows);
 $$;
 
 CREATE FUNCTION crawlsock.merge_counts(before jsonb, after jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -56,7 +66,7 @@ CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RE
                 ELSE false END);
 $$;
 
-CREATE FUNCTION crawlsock.apply_start(items jsonb, OUT refused jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.apply_start(items jsonb, OUT refused jsonb, OUT events text) LANGUAGE plpgsql AS $$
 DECLARE
     hits int;
 BEGIN
@@ -65,7 +75,7 @@ BEGIN
         FROM (SELECT x.*, 'assigned' AS wanted FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid) OFFSET 0) AS item
         WHERE q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = item.wanted
         RETURNING q.job_id, q.root_id, q.account, q.type, q.attempt)
-    SELECT count(*), crawlsock.job_events(jsonb_agg(jsonb_build_array(
+    SELECT count(*), crawlsock.job_events(json_agg(json_build_array(
         'job_started', job_id, root_id, account, type, attempt, 'running')))
     INTO hits, events FROM hit;
     IF hits < jsonb_array_length(items) THEN
@@ -73,18 +83,22 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION crawlsock.apply_progress(items jsonb, OUT refused jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.apply_progress(items jsonb, whole boolean, OUT refused jsonb, OUT merged jsonb, OUT events text)
+LANGUAGE plpgsql AS $$
 -- n seq, g stage, e entities, m message, r resume state, pc percent (0..100), rt rate (1/s), tl time left (s)
+-- whole: the server has merged the counts with what it knows to be recorded for this lease. Otherwise, after a restart, they
+-- are merged here, and merged says with what result: {i: entities}.
 DECLARE
-    reached jsonb;
     held int;
 BEGIN
     WITH item AS (
-        SELECT x.*, q.attempt, q.root_id, q.account, q.type
+        SELECT x.*, q.attempt, q.root_id, q.account, q.type,
+               CASE WHEN p.attempt = q.attempt THEN coalesce(p.percent, -1) ELSE -1 END AS before
         FROM (SELECT y.*, crawlsock.held_states() AS held
               FROM jsonb_to_recordset(items) AS y(i int, j uuid, l text, s uuid, n bigint, g text, e jsonb, m text, r jsonb,
                                                   pc float8, rt float8, tl float8) OFFSET 0) AS x
         JOIN crawlsock.job_queue q ON q.job_id = x.j
+        LEFT JOIN crawlsock.job_progress p ON p.job_id = x.j
         WHERE q.lease::text = x.l AND q.session_id::text = x.s::text AND q.state = ANY (x.held)
         FOR SHARE OF q),
     hit AS (
@@ -94,8 +108,8 @@ BEGIN
         ON CONFLICT (job_id) DO UPDATE SET
             attempt = excluded.attempt, seq = excluded.seq, stage = excluded.stage, rate = excluded.rate,
             time_left = excluded.time_left, updated_at = now(),
-            entities = CASE WHEN p.attempt = excluded.attempt
-                            THEN crawlsock.merge_counts(p.entities, excluded.entities) ELSE excluded.entities END,
+            entities = CASE WHEN whole OR p.attempt <> excluded.attempt THEN excluded.entities
+                            ELSE crawlsock.merge_counts(p.entities, excluded.entities) END,
             percent = CASE WHEN p.attempt = excluded.attempt
                            THEN greatest(p.percent, excluded.percent) ELSE excluded.percent END,
             message = coalesce(excluded.message, CASE WHEN p.attempt = excluded.attempt THEN p.message END),
@@ -104,22 +118,21 @@ BEGIN
         RETURNING p.job_id, p.stage, p.entities, p.percent, p.rate, p.time_left, p.message, p.seq),
     milestone AS (
         INSERT INTO crawlsock.job_milestone (job_id, percent)
-        SELECT hit.job_id, mark FROM hit, unnest('{25,50,75,90,100}'::smallint[]) AS mark WHERE hit.percent >= mark
+        SELECT hit.job_id, mark FROM hit JOIN item ON item.j = hit.job_id, unnest('{25,50,75,90,100}'::smallint[]) AS mark
+        WHERE mark > item.before AND mark <= hit.percent
         ON CONFLICT DO NOTHING
         RETURNING job_id, percent)
-    SELECT jsonb_agg(jsonb_build_array('job_progress', hit.job_id, item.root_id, item.account, item.type, item.attempt,
-                                       hit.seq, hit.stage, hit.entities, hit.percent, hit.rate, hit.time_left, hit.message)),
-           (SELECT jsonb_agg(jsonb_build_array('milestone', milestone.job_id, item.root_id, item.account, milestone.percent)
-                             ORDER BY milestone.percent)
-            FROM milestone JOIN item ON item.j = milestone.job_id),
+    SELECT crawlsock.joined(crawlsock.event_group(
+               'kind job_id root_id account type attempt seq stage entities percent rate time_left message',
+               json_agg(json_build_array('job_progress', hit.job_id, item.root_id, item.account, item.type, item.attempt, hit.seq,
+                                         hit.stage, hit.entities, hit.percent, hit.rate, hit.time_left, hit.message))),
+               (SELECT crawlsock.event_group('kind job_id root_id account percent', json_agg(json_build_array(
+                           'milestone', milestone.job_id, item.root_id, item.account, milestone.percent) ORDER BY milestone.percent))
+                FROM milestone JOIN item ON item.j = milestone.job_id)),
+           CASE WHEN whole THEN NULL ELSE jsonb_object_agg(item.i, hit.entities) FILTER (WHERE NOT whole) END,
            (SELECT count(*) FROM item)
-    INTO events, reached, held
+    INTO events, merged, held
     FROM hit JOIN item ON item.j = hit.job_id;
-    events := CASE WHEN events IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
-        '["kind","job_id","root_id","account","type","attempt","seq","stage","entities","percent","rate","time_left","message"]'::jsonb,
-        'rows', events)) END
-        || CASE WHEN reached IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('columns',
-        '["kind","job_id","root_id","account","percent"]'::jsonb, 'rows', reached)) END;
     IF held < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases(items, 'progress');
     END IF;
@@ -161,111 +174,133 @@ BEGIN
 END $$;
 
 CREATE FUNCTION crawlsock.apply_assign(items jsonb, batch_no bigint, repeated boolean,
-                                       OUT assigned jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+                                       OUT assigned text, OUT events text) LANGUAGE plpgsql AS $$
 -- s session, n slots, b labels, t job types (null: any). Highest priority first, then the longest due.
 DECLARE
     demand record;
-    rows jsonb;
+    rows json;
+    given text;
+    had int;
     paused text[] := (SELECT array_agg(job_type) FROM crawlsock.queue WHERE queue.paused);
 BEGIN
-    events := '[]';
-    assigned := '[]';
     FOR demand IN
         SELECT x.* FROM jsonb_to_recordset(items) AS x(i int, s uuid, n int, b text[], t text[])
         JOIN crawlsock.crawler_session c ON c.session_id = x.s AND c.ended_at IS NULL ORDER BY x.i
     LOOP
-        IF paused IS NULL OR NOT '*' = ANY (paused) THEN
-            WITH next AS (
-                SELECT q.job_id FROM crawlsock.job_queue q
-                WHERE q.state = 'queued' AND q.run_at <= now()
-                  AND (demand.t IS NULL OR q.type = ANY (demand.t))
-                  AND (q.labels IS NULL OR q.labels <@ demand.b)
-                  AND (paused IS NULL OR NOT q.type = ANY (paused))
-                ORDER BY q.priority DESC, q.run_at, q.job_id
-                LIMIT greatest(0, demand.n - CASE WHEN repeated THEN (
-                    SELECT count(*)::int FROM crawlsock.job_queue mine
-                    WHERE mine.session_id = demand.s AND mine.finished_at IS NULL AND mine.batch = batch_no) ELSE 0 END)
-                FOR UPDATE SKIP LOCKED),
-            taken AS (
-                UPDATE crawlsock.job_queue q
-                SET state = 'assigned', attempt = q.attempt + 1, lease = gen_random_uuid(), session_id = demand.s,
-                    batch = batch_no, assigned_at = now(), started_at = NULL
-                FROM next WHERE q.job_id = next.job_id
-                RETURNING q.job_id, q.attempt, q.lease, q.root_id, q.account, q.type),
-            noted AS (
-                INSERT INTO crawlsock.job_assignment (job_id, attempt, lease, session_id)
-                SELECT job_id, attempt, lease, demand.s FROM taken)
-            SELECT jsonb_agg(jsonb_build_array('job_assigned', job_id, root_id, account, type, attempt, 'assigned'))
-            INTO rows FROM taken;
-            events := events || crawlsock.job_events(rows);
+        had := 0;
+        IF repeated THEN
+            -- The commit before this one may have succeeded: what it gave is given again, not anew.
+            SELECT count(*), string_agg(json_build_array(
+                   q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
+                   job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
+                   nullif(known.generation, 0))::text, ',')
+            INTO had, given
+            FROM crawlsock.job_queue q
+            JOIN crawlsock.job job ON job.job_id = q.job_id
+            JOIN crawlsock.account known ON known.account = q.account
+            LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id
+            WHERE q.session_id = demand.s AND q.finished_at IS NULL AND q.batch = batch_no AND q.state = 'assigned';
+            assigned := crawlsock.joined(assigned, given);
         END IF;
-        -- In the order of the fields of crawlsock.store.values.Assignment.
-        SELECT assigned || coalesce(jsonb_agg(jsonb_build_array(
-            q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
-            job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
-            nullif(known.generation, 0)) ORDER BY q.priority DESC, q.run_at, q.job_id), '[]')
-        INTO assigned
-        FROM crawlsock.job_queue q
+        CONTINUE WHEN '*' = ANY (paused) OR had >= demand.n;
+        WITH next AS (
+            SELECT q.job_id FROM crawlsock.job_queue q
+            WHERE q.session_id IS NULL AND q.finished_at IS NULL AND NOT q.held_up AND q.run_at <= now()
+              AND (demand.t IS NULL OR q.type = ANY (demand.t))
+              AND (q.labels IS NULL OR q.labels <@ demand.b)
+              AND (paused IS NULL OR NOT q.type = ANY (paused))
+            ORDER BY q.priority DESC, q.run_at, q.job_id
+            LIMIT demand.n - had
+            FOR UPDATE SKIP LOCKED),
+        taken AS (
+            UPDATE crawlsock.job_queue q
+            SET state = 'assigned', attempt = q.attempt + 1, lease = gen_random_uuid(), session_id = demand.s,
+                batch = batch_no, assigned_at = now(), started_at = NULL
+            FROM next WHERE q.job_id = next.job_id
+            RETURNING q.*),
+        noted AS (
+            INSERT INTO crawlsock.job_assignment (job_id, attempt, lease, session_id)
+            SELECT job_id, attempt, lease, demand.s FROM taken)
+        -- The second array has the order of the fields of crawlsock.store.values.Assignment.
+        SELECT json_agg(json_build_array('job_assigned', q.job_id, q.root_id, q.account, q.type, q.attempt, 'assigned')),
+               string_agg(json_build_array(
+                   q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
+                   job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
+                   nullif(known.generation, 0))::text, ',' ORDER BY q.priority DESC, q.run_at, q.job_id)
+        INTO rows, given
+        FROM taken q
         JOIN crawlsock.job job ON job.job_id = q.job_id
         JOIN crawlsock.account known ON known.account = q.account
-        LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id
-        WHERE q.session_id = demand.s AND q.finished_at IS NULL AND q.batch = batch_no AND q.state = 'assigned';
+        LEFT JOIN crawlsock.job_progress p ON p.job_id = q.job_id;
+        events := crawlsock.joined(events, crawlsock.job_events(rows));
+        assigned := crawlsock.joined(assigned, given);
     END LOOP;
+    assigned := '[' || coalesce(assigned, '') || ']';
 END $$;
 
-CREATE FUNCTION crawlsock.apply(batch jsonb) RETURNS jsonb LANGUAGE plpgsql
+CREATE FUNCTION crawlsock.apply(batch jsonb) RETURNS text LANGUAGE plpgsql
 -- A batch is small beside the tables, also when statistics do not know it yet: always by index, always the same plan.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
--- {"no": batch number, "repeated": bool, "notify": bool, kind: [items], ...} -> {kind: what the phase answers, ...}
+-- {"no": batch number, "repeated": bool, "notify": bool, kind: [items], ...} -> {kind: what the phase answers, ...} as text.
+-- A phase that is left out of the answer, or answers null, refused nothing.
 DECLARE
-    answer jsonb := '{}';
-    groups jsonb := '[]';
+    answer text;
+    groups text;
     part record;
 BEGIN
     IF batch ? 'heartbeat' THEN
-        SELECT * INTO part FROM crawlsock.apply_heartbeat(batch -> 'heartbeat');
-        answer := answer || jsonb_build_object('heartbeat', part.refused);
+        answer := '"heartbeat":' || crawlsock.apply_heartbeat(batch -> 'heartbeat')::text;
     END IF;
     IF batch ? 'submit' THEN
-        SELECT * INTO part FROM crawlsock.apply_submit(batch -> 'submit');
-        answer := answer || jsonb_build_object('submit', part.statuses);
-        groups := groups || part.events;
+        SELECT * INTO part FROM crawlsock.create_jobs(batch -> 'submit');
+        answer := crawlsock.joined(answer, '"submit":' || part.statuses::text);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'start' THEN
         SELECT * INTO part FROM crawlsock.apply_start(batch -> 'start');
-        answer := answer || jsonb_build_object('start', part.refused);
-        groups := groups || part.events;
+        answer := crawlsock.joined(answer, '"start":' || part.refused::text);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'progress' THEN
-        SELECT * INTO part FROM crawlsock.apply_progress(batch -> 'progress');
-        answer := answer || jsonb_build_object('progress', part.refused);
-        groups := groups || part.events;
+        SELECT * INTO part FROM crawlsock.apply_progress(batch -> 'progress', whole := true);
+        answer := crawlsock.joined(answer, '"progress":' || part.refused::text);
+        groups := crawlsock.joined(groups, part.events);
+    END IF;
+    IF batch ? 'merge' THEN
+        SELECT * INTO part FROM crawlsock.apply_progress(batch -> 'merge', whole := false);
+        answer := crawlsock.joined(answer, '"merge":' || jsonb_build_object('refused', part.refused, 'merged', part.merged)::text);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'area' THEN
-        answer := answer || jsonb_build_object('area', crawlsock.apply_area(batch -> 'area'));
+        answer := crawlsock.joined(answer, '"area":' || crawlsock.apply_area(batch -> 'area')::text);
     END IF;
     IF batch ? 'discover' THEN
         SELECT * INTO part FROM crawlsock.apply_discover(batch -> 'discover');
-        answer := answer || jsonb_build_object('discover', part.answers);
-        groups := groups || part.events;
+        answer := crawlsock.joined(answer, '"discover":' || part.answers::text);
+        groups := crawlsock.joined(groups, part.events);
+    END IF;
+    IF batch ? 'complete' THEN
+        SELECT * INTO part FROM crawlsock.apply_complete(batch -> 'complete');
+        answer := crawlsock.joined(answer, '"complete":' || part.refused::text);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'end' THEN
         SELECT * INTO part FROM crawlsock.apply_end(batch -> 'end');
-        answer := answer || jsonb_build_object('end', jsonb_build_object('refused', part.refused, 'states', part.states));
-        groups := groups || part.events;
+        answer := crawlsock.joined(answer, '"end":' || jsonb_build_object('refused', part.refused, 'states', part.states)::text);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'assign' THEN
         SELECT * INTO part FROM crawlsock.apply_assign(batch -> 'assign', (batch ->> 'no')::bigint,
                                                        coalesce((batch ->> 'repeated')::boolean, false));
-        answer := answer || jsonb_build_object('assign', part.assigned);
-        groups := groups || part.events;
+        answer := crawlsock.joined(answer, '"assign":' || part.assigned);
+        groups := crawlsock.joined(groups, part.events);
     END IF;
     PERFORM crawlsock.emit(groups);
-    IF (batch ->> 'notify')::boolean AND jsonb_array_length(groups) > 0 THEN
+    IF (batch ->> 'notify')::boolean AND groups IS NOT NULL THEN
         PERFORM pg_notify('crawlsock', batch ->> 'from');
     END IF;
-    RETURN answer;
+    RETURN '{' || coalesce(answer, '') || '}';
 END $$;
 COMMENT ON FUNCTION crawlsock.apply IS 'Carry out one group of writes: heartbeats, submissions, starts, progress, discoveries, ends, then assignments.';

@@ -6,11 +6,13 @@ CREATE FUNCTION crawlsock.ready_state(wanted text) RETURNS text LANGUAGE sql STA
 $$;
 COMMENT ON FUNCTION crawlsock.ready_state IS 'Where a job of this account waits: in the queue, or for a credential.';
 
-CREATE FUNCTION crawlsock.create_jobs(items jsonb, OUT statuses jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.create_jobs(items jsonb, OUT statuses jsonb, OUT events text) LANGUAGE plpgsql AS $$
 -- An item is a job: i, j (its id, chosen before it came here), type, account, host, entity_id, namespace_path, name,
 -- priority, run_at, max_attempts, backoff_base, backoff_cap, labels, job_key, payload, no_progress_limit, estimated_size;
 -- parent and root when it was discovered, and then its job_key is its discovery key.
--- statuses: [[i, 'created' | 'duplicate' | 'unknown_account' | 'id_taken', job_id], ...]
+-- statuses: [[i, 'created' | 'duplicate' | 'unknown_account' | 'id_taken', job_id], ...]; null when all were created now.
+DECLARE
+    made int;
 BEGIN
     WITH item AS (
         SELECT DISTINCT ON (x.j) x.*, coalesce(x.root, x.j) AS top, coalesce(x.host, known.host) AS at_host,
@@ -42,8 +44,11 @@ BEGIN
                nullif(labels, '{}'), job_key IS NOT NULL
         FROM winner
         RETURNING job_id, root_id, account, type, state)
-    SELECT crawlsock.job_events(jsonb_agg(jsonb_build_array('job_created', job_id, root_id, account, type, 0, state)))
-    INTO events FROM queued;
+    SELECT count(*), crawlsock.job_events(json_agg(json_build_array('job_created', job_id, root_id, account, type, 0, state)))
+    INTO made, events FROM queued;
+    IF made = jsonb_array_length(items) THEN
+        RETURN;
+    END IF;
 
     SELECT jsonb_agg(CASE
             WHEN job.job_id IS NOT NULL AND job.account = item.account THEN jsonb_build_array(item.i, 'created', item.j)
@@ -60,13 +65,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION crawlsock.create_jobs IS 'Create the jobs that do not exist yet; a job id decides, then the key.';
 
-CREATE FUNCTION crawlsock.apply_submit(items jsonb, OUT statuses jsonb, OUT events jsonb) LANGUAGE sql AS $$
-    SELECT * FROM crawlsock.create_jobs(items);
-$$;
-
-CREATE FUNCTION crawlsock.apply_discover(items jsonb, OUT answers jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.apply_discover(items jsonb, OUT answers jsonb, OUT events text) LANGUAGE plpgsql AS $$
 -- One item a message: i, j, l, s of the parent, c: its children as create_jobs takes them, less account, parent and root.
--- answers: {"refused": [i], "cancelled": [i], "statuses": {i: [[child index, status, job id], ...]}}
+-- answers: {"refused": [i], "cancelled": [i], "statuses": {i: [[child index, status, job id], ...]}}; a message without
+-- statuses was obeyed whole.
 DECLARE
     children jsonb;
 BEGIN
@@ -87,7 +89,9 @@ BEGIN
     JOIN crawlsock.job job ON job.job_id = q.job_id
     CROSS JOIN LATERAL jsonb_array_elements(item.c) WITH ORDINALITY AS list(child, n);
 
-    SELECT * INTO answers, events FROM crawlsock.create_jobs(coalesce(children, '[]'));
+    IF children IS NOT NULL THEN
+        SELECT * INTO answers, events FROM crawlsock.create_jobs(children);
+    END IF;
     answers := jsonb_build_object(
         'refused', crawlsock.refused_leases(items),
         'cancelled', (SELECT coalesce(jsonb_agg(item.i), '[]')
@@ -96,12 +100,57 @@ BEGIN
         'statuses', (SELECT coalesce(jsonb_object_agg(message, statuses), '{}') FROM (
                         SELECT (status ->> 0)::int / 10000 AS message,
                                jsonb_agg(jsonb_build_array((status ->> 0)::int % 10000, status -> 1, status -> 2)) AS statuses
-                        FROM jsonb_array_elements(answers) AS status GROUP BY 1) AS by_message));
+                        FROM jsonb_array_elements(coalesce(answers, '[]')) AS status GROUP BY 1) AS by_message));
 END $$;
 
-CREATE FUNCTION crawlsock.apply_end(items jsonb, OUT refused jsonb, OUT states jsonb, OUT events jsonb) LANGUAGE plpgsql AS $$
--- v how it ended: completed, failed, cancelled, released by the crawler; lost, stuck, credential by the server.
--- e entities, r resume state, f files, y summary, d reason; of a failure et type, m message, rec recoverable,
+CREATE FUNCTION crawlsock.apply_complete(items jsonb, OUT refused jsonb, OUT events text) LANGUAGE plpgsql AS $$
+-- e entities, f files, y summary. The good end stands apart from the others: it is the most frequent write of all, and what
+-- becomes of the job depends on nothing, so no row needs to be locked before it is written.
+DECLARE
+    hits int;
+BEGIN
+    WITH hit AS (
+        UPDATE crawlsock.job_queue q SET state = 'completed', finished_at = now(), cancel_requested = false, pause_requested = false
+        FROM (SELECT x.*, crawlsock.held_states() AS held
+              FROM jsonb_to_recordset(items) AS x(i int, j uuid, l text, s uuid, e jsonb, f jsonb, y jsonb) OFFSET 0) AS item
+        WHERE q.job_id = item.j AND q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = ANY (item.held)
+        RETURNING q.job_id, q.root_id, q.account, q.type, q.attempt, q.started_at, q.keyed, item.e, item.f, item.y),
+    closed AS (
+        UPDATE crawlsock.job_assignment a SET started_at = hit.started_at, ended_at = now(), outcome = 'completed'
+        FROM hit WHERE a.job_id = hit.job_id AND a.attempt = hit.attempt),
+    freed AS (
+        DELETE FROM crawlsock.job_key k USING hit WHERE hit.keyed AND k.job_id = hit.job_id),
+    result AS (
+        INSERT INTO crawlsock.job_result AS kept (job_id, files, summary)
+        SELECT job_id, f, y FROM hit WHERE f IS NOT NULL OR y IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET files = excluded.files, summary = excluded.summary),
+    last AS (
+        INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent)
+        SELECT hit.job_id, hit.attempt, 0, 'completed', CASE
+                   WHEN known.attempt = hit.attempt OR hit.e IS NULL THEN crawlsock.merge_counts(known.entities, hit.e)
+                   ELSE hit.e END, 100
+        FROM hit LEFT JOIN crawlsock.job_progress known ON known.job_id = hit.job_id
+        WHERE known.job_id IS NOT NULL OR hit.e IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET
+            attempt = excluded.attempt, seq = CASE WHEN p.attempt = excluded.attempt THEN p.seq ELSE 0 END,
+            stage = 'completed', entities = excluded.entities, percent = 100, rate = NULL, time_left = NULL,
+            updated_at = now(), resume_state = NULL
+        RETURNING p.job_id),
+    milestone AS (
+        INSERT INTO crawlsock.job_milestone (job_id, percent)
+        SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark ON CONFLICT DO NOTHING)
+    SELECT count(*), crawlsock.job_events(json_agg(json_build_array(
+        'job_completed', job_id, root_id, account, type, attempt, 'completed')))
+    INTO hits, events FROM hit;
+    IF hits < jsonb_array_length(items) THEN
+        refused := crawlsock.refused_leases((
+            SELECT jsonb_agg(item || '{"v": "completed"}') FROM jsonb_array_elements(items) AS item));
+    END IF;
+END $$;
+
+CREATE FUNCTION crawlsock.apply_end(items jsonb, OUT refused jsonb, OUT states jsonb, OUT events text) LANGUAGE plpgsql AS $$
+-- v how it ended: failed, cancelled, released by the crawler; lost, stuck, credential by the server.
+-- e entities, r resume state, d reason; of a failure et type, m message, rec recoverable,
 -- ra retry after (s), rq request, st stack, cx context; p how many losses make a job poison.
 -- states: [[i, new state], ...] of those that acted now.
 DECLARE
@@ -109,7 +158,7 @@ DECLARE
 BEGIN
     WITH verdict AS (
         SELECT item.*, q.attempt, q.started_at AS began, CASE
-                WHEN item.v IN ('completed', 'cancelled') THEN item.v
+                WHEN item.v = 'cancelled' THEN item.v
                 WHEN q.cancel_requested THEN 'cancelled'
                 WHEN item.v = 'failed' AND (NOT item.rec OR q.failures + 1 >= job.max_attempts) THEN 'failed'
                 WHEN item.v IN ('lost', 'stuck') AND q.losses + 1 >= item.p THEN 'failed'
@@ -119,7 +168,7 @@ BEGIN
             CASE WHEN item.v = 'failed' THEN coalesce(item.ra,
                 random() * least(job.backoff_cap, job.backoff_base * 2 ^ least(q.failures, 60))) ELSE 0 END AS delay
         FROM (SELECT DISTINCT ON (x.j, x.l) x.*, crawlsock.held_states() AS held FROM jsonb_to_recordset(items) AS x(
-                i int, j uuid, l text, s uuid, v text, e jsonb, r jsonb, f jsonb, y jsonb, d text, et text, m text, rec boolean,
+                i int, j uuid, l text, s uuid, v text, e jsonb, r jsonb, d text, et text, m text, rec boolean,
                 ra float8, rq jsonb, st text, cx jsonb, p int) ORDER BY x.j, x.l, x.i) AS item
         JOIN crawlsock.job_queue q ON q.job_id = item.j
         LEFT JOIN crawlsock.job job ON job.job_id = CASE WHEN item.v = 'failed' THEN item.j END
@@ -131,13 +180,13 @@ BEGIN
             failures = q.failures + (v.v = 'failed')::int,
             releases = q.releases + (v.v = 'released')::int,
             losses = q.losses + (v.v IN ('lost', 'stuck'))::int,
-            run_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.run_at
+            run_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN q.run_at
                           WHEN v.v = 'failed' THEN now() + make_interval(secs => v.delay) ELSE q.run_at END,
-            finished_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN now() END,
-            lease = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.lease END,
-            session_id = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.session_id END,
-            started_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.started_at END,
-            assigned_at = CASE WHEN v.next_state IN ('completed', 'failed', 'cancelled') THEN q.assigned_at END,
+            finished_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN now() END,
+            lease = CASE WHEN v.next_state IN ('failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.lease END,
+            session_id = CASE WHEN v.next_state IN ('failed', 'cancelled') AND v.v NOT IN ('lost', 'stuck') THEN q.session_id END,
+            started_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN q.started_at END,
+            assigned_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN q.assigned_at END,
             cancel_requested = false, pause_requested = false,
             reason = CASE WHEN v.next_state = 'failed' AND v.v <> 'failed' THEN 'poison'
                           WHEN v.v = 'failed' THEN v.et ELSE coalesce(v.d, q.reason) END
@@ -145,22 +194,17 @@ BEGIN
         RETURNING v.i, v.v, v.next_state, v.began, q.job_id, q.root_id, q.account, q.type, q.attempt, q.keyed, q.finished_at, q.reason),
     closed AS (
         UPDATE crawlsock.job_assignment a SET started_at = hit.began, ended_at = now(), outcome = hit.v,
-               detail = CASE WHEN hit.v = 'completed' THEN NULL ELSE hit.reason END
+               detail = hit.reason
         FROM hit WHERE a.job_id = hit.job_id AND a.attempt = hit.attempt),
     freed AS (
         DELETE FROM crawlsock.job_key k USING hit WHERE hit.keyed AND hit.finished_at IS NOT NULL AND k.job_id = hit.job_id),
-    result AS (
-        INSERT INTO crawlsock.job_result AS kept (job_id, files, summary)
-        SELECT j, f, y FROM verdict WHERE v = 'completed' AND (f IS NOT NULL OR y IS NOT NULL)
-        ON CONFLICT (job_id) DO UPDATE SET files = excluded.files, summary = excluded.summary),
     error AS (
         INSERT INTO crawlsock.job_error (job_id, attempt, error_type, message, recoverable, request, stack, context)
         SELECT j, attempt, et, m, rec, rq, st, cx FROM verdict WHERE v = 'failed'
         ON CONFLICT DO NOTHING),
     last AS (
         INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent, resume_state)
-        SELECT v.j, v.attempt, 0, CASE v.next_state WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'fetching' END,
-               coalesce(v.e, '{}'), CASE WHEN v.next_state = 'completed' THEN 100 END, v.r
+        SELECT v.j, v.attempt, 0, CASE v.next_state WHEN 'failed' THEN 'failed' ELSE 'fetching' END, coalesce(v.e, '{}'), NULL, v.r
         FROM verdict v LEFT JOIN crawlsock.job_progress known ON known.job_id = v.j
         WHERE known.job_id IS NOT NULL OR v.e IS NOT NULL OR v.r IS NOT NULL
         ON CONFLICT (job_id) DO UPDATE SET
@@ -169,18 +213,13 @@ BEGIN
             stage = CASE WHEN excluded.stage = 'fetching' THEN p.stage ELSE excluded.stage END,
             entities = CASE WHEN p.attempt = excluded.attempt THEN crawlsock.merge_counts(p.entities, excluded.entities)
                             WHEN excluded.entities = '{}' THEN p.entities ELSE excluded.entities END,
-            percent = coalesce(excluded.percent, p.percent), rate = NULL, time_left = NULL, updated_at = now(),
-            resume_state = CASE WHEN excluded.stage = 'completed' THEN NULL ELSE coalesce(excluded.resume_state, p.resume_state) END
-        RETURNING p.job_id, p.percent),
-    milestone AS (
-        INSERT INTO crawlsock.job_milestone (job_id, percent)
-        SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark WHERE last.percent >= mark
-        ON CONFLICT DO NOTHING)
-    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.job_events(jsonb_agg(jsonb_build_array(
+            rate = NULL, time_left = NULL, updated_at = now(),
+            resume_state = coalesce(excluded.resume_state, p.resume_state))
+    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.job_events(json_agg(json_build_array(
         CASE WHEN next_state = 'failed' THEN 'job_failed' WHEN next_state = 'cancelled' THEN 'job_cancelled'
-             WHEN v = 'completed' THEN 'job_completed' WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
+             WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
              WHEN v = 'credential' THEN 'job_waiting_credential' ELSE 'job_lost' END,
-        job_id, root_id, account, type, attempt, next_state, CASE WHEN v = 'completed' THEN NULL ELSE reason END)))
+        job_id, root_id, account, type, attempt, next_state, reason)))
     INTO hits, states, events FROM hit;
     states := coalesce(states, '[]');
     IF hits < jsonb_array_length(items) THEN
@@ -199,15 +238,16 @@ CREATE FUNCTION crawlsock.submit(
 RETURNS TABLE (status text, id uuid) LANGUAGE plpgsql AS $$
 DECLARE
     made record;
+    wanted uuid := coalesce(submit.job_id, gen_random_uuid());
 BEGIN
     SELECT * INTO made FROM crawlsock.create_jobs(jsonb_build_array(jsonb_build_object(
-        'i', 0, 'j', coalesce(submit.job_id, gen_random_uuid()), 'type', submit.type, 'account', submit.account,
+        'i', 0, 'j', wanted, 'type', submit.type, 'account', submit.account,
         'host', submit.host, 'entity_id', submit.entity_id, 'namespace_path', submit.namespace_path, 'name', submit.name,
         'priority', submit.priority, 'run_at', submit.run_at, 'max_attempts', submit.max_attempts, 'labels', to_jsonb(submit.labels),
         'job_key', submit.job_key, 'payload', submit.payload, 'backoff_base', submit.backoff_base, 'backoff_cap', submit.backoff_cap,
         'no_progress_limit', submit.no_progress_limit, 'estimated_size', submit.estimated_size)));
-    status := made.statuses -> 0 ->> 1;
-    id := (made.statuses -> 0 ->> 2)::uuid;
+    status := coalesce(made.statuses -> 0 ->> 1, 'created');
+    id := CASE WHEN made.statuses IS NULL THEN wanted ELSE (made.statuses -> 0 ->> 2)::uuid END;
     IF status = 'unknown_account' THEN
         RAISE EXCEPTION 'crawlsock.submit: there is no account %', quote_literal(submit.account)
             USING ERRCODE = 'foreign_key_violation', HINT = 'Store its credential first (credential_put, or crawlsock account put), or use account ''default''.';

@@ -25,9 +25,8 @@ END $$;
 
 CREATE FUNCTION crawlsock.session_event(kind text, crawler_id text, session_id uuid, reason text DEFAULT NULL)
 RETURNS void LANGUAGE sql AS $$
-    SELECT crawlsock.emit(jsonb_build_array(jsonb_build_object(
-        'columns', '["kind","crawler_id","session_id","reason"]'::jsonb,
-        'rows', jsonb_build_array(jsonb_build_array(kind, crawler_id, session_id, reason)))));
+    SELECT crawlsock.emit(crawlsock.event_group('kind crawler_id session_id reason',
+        json_build_array(json_build_array(kind, crawler_id, session_id, reason))));
 $$;
 
 CREATE FUNCTION crawlsock.reap(wanted uuid[], poison_limit int) RETURNS TABLE (session uuid, crawler text, jobs int, poisoned int)

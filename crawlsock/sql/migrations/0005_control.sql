@@ -15,7 +15,7 @@ CREATE FUNCTION crawlsock.control(verb text, top uuid, whole_tree boolean, why t
 DECLARE
     standing text;
     ids uuid[];
-    rows jsonb;
+    rows json;
 BEGIN
     SELECT state INTO standing FROM crawlsock.job_queue WHERE job_id = top;
     IF standing IS NULL THEN
@@ -82,7 +82,7 @@ BEGIN
         DELETE FROM crawlsock.job_key k USING changed WHERE changed.finished_at IS NOT NULL AND k.job_id = changed.job_id)
     SELECT count(*), coalesce(jsonb_agg(jsonb_build_array(verb, session_id, job_id, lease, why))
                               FILTER (WHERE lease IS NOT NULL), '[]'),
-           jsonb_agg(jsonb_build_array(CASE
+           json_agg(json_build_array(CASE
                WHEN verb = 'cancel' THEN CASE WHEN state = 'cancelled' THEN 'job_cancelled' ELSE 'job_cancel_requested' END
                WHEN verb = 'pause' THEN 'job_paused' WHEN verb = 'resume' THEN 'job_resumed' ELSE 'job_retried' END,
                job_id, root_id, account, type, attempt, state, why))
@@ -108,27 +108,25 @@ BEGIN
     ON CONFLICT (job_type) DO UPDATE SET paused = stop, reason = why, paused_by = who, paused_at = now();
     INSERT INTO crawlsock.audit (actor, action, target, detail)
     VALUES (who, CASE WHEN stop THEN 'queue_paused' ELSE 'queue_resumed' END, name, jsonb_build_object('reason', why));
-    PERFORM crawlsock.emit(jsonb_build_array(jsonb_build_object(
-        'columns', '["kind","job_type","reason","actor"]'::jsonb, 'rows', jsonb_build_array(jsonb_build_array(
-            CASE WHEN stop THEN 'queue_paused' ELSE 'queue_resumed' END, wanted, why, who)))));
+    PERFORM crawlsock.emit(crawlsock.event_group('kind job_type reason actor', json_build_array(json_build_array(
+        CASE WHEN stop THEN 'queue_paused' ELSE 'queue_resumed' END, wanted, why, who))));
     PERFORM pg_notify('crawlsock', 'queue');
 END $$;
 
 CREATE FUNCTION crawlsock.credential_event(wanted text) RETURNS void LANGUAGE sql AS $$
-    SELECT crawlsock.emit(jsonb_build_array(jsonb_build_object(
-        'columns', '["kind","account","generation","state","reason"]'::jsonb,
-        'rows', jsonb_build_array(jsonb_build_array('credential_changed', account, generation, state, reason)))))
+    SELECT crawlsock.emit(crawlsock.event_group('kind account generation state reason',
+        json_build_array(json_build_array('credential_changed', account, generation, state, reason))))
     FROM crawlsock.account WHERE account = wanted;
 $$;
 
 CREATE FUNCTION crawlsock.wake_waiting(wanted text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    rows jsonb;
+    rows json;
 BEGIN
     WITH woken AS (
         UPDATE crawlsock.job_queue SET state = 'queued', reason = NULL
-        WHERE account = wanted AND state = 'waiting_credential' RETURNING *)
-    SELECT jsonb_agg(jsonb_build_array('job_resumed', job_id, root_id, account, type, attempt, 'queued', 'credential renewed'))
+        WHERE account = wanted AND held_up AND state = 'waiting_credential' RETURNING *)
+    SELECT json_agg(json_build_array('job_resumed', job_id, root_id, account, type, attempt, 'queued', 'credential renewed'))
     INTO rows FROM woken;
     PERFORM crawlsock.emit(crawlsock.job_events(rows));
     PERFORM crawlsock.credential_event(wanted);
@@ -199,7 +197,7 @@ LANGUAGE plpgsql AS $$
 -- Everything of the account that waits or runs moves to waiting_credential; who runs it gets a cancel order.
 DECLARE
     items jsonb;
-    rows jsonb;
+    rows json;
     ended record;
 BEGIN
     jobs := 0;
@@ -211,8 +209,8 @@ BEGIN
     END IF;
     WITH held_up AS (
         UPDATE crawlsock.job_queue SET state = 'waiting_credential', reason = why
-        WHERE account = wanted AND state = 'queued' RETURNING *)
-    SELECT count(*), jsonb_agg(jsonb_build_array('job_waiting_credential', job_id, root_id, account, type, attempt, state, why))
+        WHERE account = wanted AND session_id IS NULL AND finished_at IS NULL AND NOT held_up RETURNING *)
+    SELECT count(*), json_agg(json_build_array('job_waiting_credential', job_id, root_id, account, type, attempt, state, why))
     INTO jobs, rows FROM held_up;
     PERFORM crawlsock.emit(crawlsock.job_events(rows));
     SELECT jsonb_agg(jsonb_build_object('i', n, 'j', x.job_id, 'l', x.lease, 's', x.session_id, 'v', 'credential', 'd', why))

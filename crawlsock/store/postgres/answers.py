@@ -6,7 +6,7 @@ The law of this module: it reads what the phases of ``crawlsock.apply`` return a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crawlsock.store.batch import Answers
@@ -15,6 +15,7 @@ from crawlsock.store.postgres.waiters import (
     Claim,
     Discovery,
     Heartbeat,
+    Report,
     Submission,
     Write,
     lease_lost,
@@ -60,7 +61,7 @@ def _submit(statuses: Sequence[Sequence[Any]] | None, waiters: list[Submission])
     for number, status, job_id in statuses or ():
         by_message[number // SPAN].append((number % SPAN, status, job_id))
     for index, waiter in enumerate(waiters):
-        waiter.answer(by_message[index])
+        waiter.answer(None if statuses is None else by_message[index])
 
 
 def _discover(answer: Mapping[str, Any], waiters: list[Discovery]) -> None:
@@ -72,7 +73,7 @@ def _discover(answer: Mapping[str, Any], waiters: list[Discovery]) -> None:
         elif index in cancelled:
             waiter.answer_cancelled()
         else:
-            waiter.answer(answer["statuses"].get(str(index), ()))
+            waiter.answer(answer["statuses"].get(str(index)))
 
 
 def _assign(rows: Sequence[Sequence[Any]], waiters: list[Claim]) -> None:
@@ -84,13 +85,28 @@ def _assign(rows: Sequence[Sequence[Any]], waiters: list[Claim]) -> None:
         waiter.answer([assignment for session in sessions for assignment in by_session.pop(session, ())])
 
 
-ANSWERS: Mapping[str, Answers] = {
+def answers(recorded: Callable[[str, Mapping[str, Any]], None]) -> Mapping[str, Answers]:
+    """Return how each kind of write is answered.
+
+    :param recorded: told the counts that the database has for a lease, when it had to merge them itself.
+    """
+
+    def merged(answer: Mapping[str, Any], waiters: list[Report]) -> None:
+        for index, entities in (answer["merged"] or {}).items():
+            recorded(waiters[int(index)].ref.lease, entities)
+        _plain(answer["refused"], waiters)
+
+    return {**_ANSWERS, "merge": merged}
+
+
+_ANSWERS: Mapping[str, Answers] = {
     "heartbeat": _heartbeat,
     "submit": _submit,
     "start": _plain,
     "progress": _plain,
     "area": _plain,
     "discover": _discover,
+    "complete": _plain,
     "end": _end,
     "assign": _assign,
 }

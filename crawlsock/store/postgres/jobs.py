@@ -6,17 +6,17 @@ Verbs of control, which are rare and touch whole trees, go straight to their fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import uuid_utils
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from crawlsock.progress import ProgressTracker
+from crawlsock.progress import ProgressTracker, merge
 from crawlsock.store.batch import GroupCommit
 from crawlsock.store.database import Database
-from crawlsock.store.postgres.answers import ANSWERS
+from crawlsock.store.postgres.answers import answers
 from crawlsock.store.postgres.base import Base, deferred, is_uuid, loads, unknown_job
 from crawlsock.store.postgres.waiters import (
     Claim,
@@ -89,12 +89,14 @@ class Jobs(Base):
         self.poison_limit = poison_limit
         self.server_name = server_name
         self.other_servers = 0
+        # Counts as they stand in the database, by lease: what a report is merged with before it is sent.
+        self._recorded: dict[str, Mapping[str, Any]] = {}
         self._writer = database.writer()
         self.group = GroupCommit(
             clock,
             self._send,
             self._writer.pool.when_up,
-            ANSWERS,
+            answers(self._recorded.__setitem__),
             header=self._header,
             committed=self._committed,
         )
@@ -215,10 +217,10 @@ class Jobs(Base):
             return fail(refusal)
         if not is_uuid(ref.job_id) or not is_uuid(ref.session_id):
             return fail(lease_lost())
-        report = Report(ref, progress, self._estimate)
+        report = Report(ref, progress, self._finish)
         report.waiting.append(waiting)
         self.group.forming.folded[ref] = report
-        self.group.add("progress", report)
+        self.group.add("progress" if ref.lease in self._recorded else "merge", report)
         return waiting
 
     def areas(self, ref: JobRef, areas: Sequence[Area]) -> Deferred[None]:
@@ -237,14 +239,14 @@ class Jobs(Base):
         return self._fenced("area", Write(ref, {"a": rows}))
 
     def complete(self, ref: JobRef, completion: Completion) -> Deferred[None]:
-        body: dict[str, Any] = {"v": "completed"}
+        body: dict[str, Any] = {}
         if completion.entities:
             body["e"] = completion.entities
         if completion.files:
             body["f"] = completion.files
         if completion.summary is not None:
             body["y"] = completion.summary
-        return self._fenced("end", Write(ref, body)).addCallback(self._ended, ref)
+        return self._fenced("complete", Write(ref, body)).addCallback(self._ended, ref)
 
     @deferred
     async def fail(self, ref: JobRef, failure: Failure) -> str:
@@ -287,14 +289,25 @@ class Jobs(Base):
         body.update((name, value) for name, value in more.items() if value is not None)
         return self._fenced("end", Write(ref, body), wakes=True).addCallback(self._ended, ref)
 
+    def forget_counts(self) -> None:
+        """Forget what was recorded: another server may have recorded more meanwhile."""
+        self._recorded.clear()
+
     def _ended(self, state: object, ref: JobRef) -> None:
+        self._recorded.pop(ref.lease, None)
         if self.tracker is not None:
             self.tracker.forget(ref.job_id)
 
-    def _estimate(self, ref: JobRef, progress: Progress) -> Progress:
-        # The lease stands for the attempt: both change together.
+    def _finish(self, ref: JobRef, progress: Progress) -> Progress:
+        """Make a report what is to be recorded: merged with what was, and with percent and pace."""
+        recorded = self._recorded.get(ref.lease)
+        if recorded is not None:
+            merged = merge(recorded, progress.entities) if recorded else progress.entities
+            self._recorded[ref.lease] = merged
+            progress = progress._replace(entities=merged)
         if self.tracker is None:
             return progress
+        # The lease stands for the attempt: both change together.
         return self.tracker.note(ref.job_id, hash(ref.lease), progress, self.clock.seconds())
 
     def _fenced(self, kind: str, waiter: Any, *, wakes: bool = False) -> Deferred[Any]:

@@ -103,6 +103,7 @@ class Sessions(Jobs):
         session_id, kept, lost = rows[0]
         if session_id is None:
             raise session_expired()
+        self.forget_counts()
         self._committed()
         self._work()
         session = await self._session("session_id = %(session_id)s", {"session_id": session_id})
@@ -138,6 +139,7 @@ class Sessions(Jobs):
         wanted = None if session_ids is None else [each for each in session_ids if is_uuid(each)]
         rows = await self.function("reap(%s::uuid[], %s)", wanted, self.poison_limit)
         if rows:
+            self.forget_counts()
             self._committed()
             self._work()
         return [Reaped(*row) for row in rows]

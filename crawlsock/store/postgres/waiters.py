@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from crawlsock.progress import merge
 from crawlsock.store.values import Assignment, Beat, Demand, ItemError, ItemStatus, JobRef, Progress
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -58,12 +59,12 @@ class Write:
 class Report:
     """All reports on one assignment that one batch holds, folded to the last; each sender gets the one answer."""
 
-    __slots__ = ("estimate", "latest", "ref", "waiting")
+    __slots__ = ("finish", "latest", "ref", "waiting")
 
-    def __init__(self, ref: JobRef, progress: Progress, estimate: Callable[[JobRef, Progress], Progress]) -> None:
+    def __init__(self, ref: JobRef, progress: Progress, finish: Callable[[JobRef, Progress], Progress]) -> None:
         self.ref = ref
         self.latest = progress
-        self.estimate: Callable[[JobRef, Progress], Progress] | None = estimate
+        self.finish: Callable[[JobRef, Progress], Progress] | None = finish
         self.waiting: list[Deferred[None]] = []
 
     def fold(self, progress: Progress) -> None:
@@ -71,24 +72,17 @@ class Report:
         before = self.latest
         if progress.seq <= before.seq:
             return
-        entities = progress.entities
-        if before.entities and entities is not before.entities:
-            merged = dict(before.entities)
-            for kind, counts in entities.items():
-                known = merged.get(kind)
-                merged[kind] = counts if known is None else {**known, **counts}
-            entities = merged
         self.latest = progress._replace(
-            entities=entities,
+            entities=merge(before.entities, progress.entities) if before.entities else progress.entities,
             message=before.message if progress.message is None else progress.message,
             resume_state=before.resume_state if progress.resume_state is None else progress.resume_state,
         )
 
     def encode(self, index: int) -> Sequence[dict[str, Any]]:
-        if self.estimate is not None:
+        if self.finish is not None:
             # Once, when the batch closes: the estimate is about what is committed, not about each message.
-            self.latest = self.estimate(self.ref, self.latest)
-            self.estimate = None
+            self.latest = self.finish(self.ref, self.latest)
+            self.finish = None
         job_id, lease, session_id = self.ref
         seq, stage, entities, message, resume_state, percent, rate, time_left = self.latest
         item: dict[str, Any] = {
@@ -100,13 +94,7 @@ class Report:
             "g": stage,
             "e": entities,
         }
-        for name, value in (
-            ("m", message),
-            ("r", resume_state),
-            ("pc", percent),
-            ("rt", rate),
-            ("tl", time_left),
-        ):
+        for name, value in (("m", message), ("r", resume_state), ("pc", percent), ("rt", rate), ("tl", time_left)):
             if value is not None:
                 item[name] = value
         return (item,)
@@ -161,7 +149,10 @@ class Submission:
     def encode(self, index: int) -> Sequence[dict[str, Any]]:
         return [{"i": index * SPAN + number, **item} for number, item in self.items.items()]
 
-    def answer(self, answer: Sequence[tuple[int, str, str | None]]) -> None:
+    def answer(self, answer: Sequence[tuple[int, str, str | None]] | None) -> None:
+        if answer is None:
+            # All were created now: the database spares itself the list.
+            answer = [(number, "created", item["j"]) for number, item in self.items.items()]
         for number, status, job_id in answer:
             self.statuses[number] = self._status(number, status, job_id)
         self.deferred.callback([self.statuses[number] for number in sorted(self.statuses)])
@@ -194,9 +185,11 @@ class Discovery(Submission):
         job_id, lease, session_id = self.ref
         return ({"i": index, "j": job_id, "l": lease, "s": session_id, "c": list(self.items.values())},)
 
-    def answer(self, answer: Sequence[tuple[int, str, str | None]]) -> None:
-        numbers = list(self.items)
-        super().answer([(numbers[place], status, job_id) for place, status, job_id in answer])
+    def answer(self, answer: Sequence[tuple[int, str, str | None]] | None) -> None:
+        if answer is not None:
+            numbers = list(self.items)
+            answer = [(numbers[place], status, job_id) for place, status, job_id in answer]
+        super().answer(answer)
 
     def answer_cancelled(self) -> None:
         """Refuse every item: the tree above is being cancelled."""
