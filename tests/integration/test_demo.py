@@ -1,0 +1,161 @@
+"""What is claimed about ``crawlsock demo``: real processes, a real PostgreSQL, files on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import psutil
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ("--projects", "10", "--items", "500", "--latency", "1")
+PATIENCE = 90.0
+
+
+class DemoTests(SynchronousTestCase):
+    """Small demos, each in a directory for temporary files of its own."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory(prefix="cs-")
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        self.temporary = self.scratch / "tmp"
+        self.temporary.mkdir()
+        if os.geteuid() == 0:
+            # The account that PostgreSQL gets must be able to pass.
+            self.scratch.chmod(0o711)
+            self.temporary.chmod(0o711)
+
+    def start(self, *arguments: str, directory: Path | None = None) -> subprocess.Popen[str]:
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self.temporary),
+            "DATABASE_URL": "postgresql://nobody@nowhere.invalid/none",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crawlsock.cli", "demo", *SMALL, *arguments],
+            cwd=directory or self.scratch,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def family(self) -> list[psutil.Process]:
+        """Return every process that has our directory in its command line or in its environment."""
+        mark = str(self.temporary)
+        return [
+            each
+            for each in psutil.process_iter(["cmdline", "environ", "status"])
+            if each.info["status"] != psutil.STATUS_ZOMBIE
+            and (
+                any(mark in word for word in each.info["cmdline"] or ())
+                or (each.info["environ"] or {}).get("TMPDIR") == mark
+            )
+        ]
+
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        until = time.monotonic() + PATIENCE
+        while not holds():
+            self.assertLess(time.monotonic(), until, f"waited in vain: {what}")
+            time.sleep(0.02)
+
+    def assert_nothing_is_left(self) -> None:
+        self.until(lambda: not self.family(), "the processes end")
+        self.assertEqual(list(self.temporary.iterdir()), [])
+
+    def test_everything_is_crawled_counted_and_removed(self) -> None:
+        """From a directory with a long path: exit 0, the last line has the counts, nothing remains of it."""
+        deep = self.scratch.joinpath(*["a-rather-long-name-for-a-directory"] * 6)
+        deep.mkdir(parents=True)
+        process = self.start(directory=deep)
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        line = json.loads(out.splitlines()[-1])
+        self.assertEqual((line["items_written"], line["items_expected"], line["duplicates"]), (500, 500, 0))
+        self.assertEqual(line["jobs_failed"], 0)
+        self.assertGreater(line["jobs_completed"], 10)
+        self.assertIn("500 written, every one of them once", err)
+        self.assertNotIn("Traceback", err)
+        self.assertEqual(list(deep.iterdir()), [])
+        self.assert_nothing_is_left()
+
+    def test_a_named_directory_keeps_the_files(self) -> None:
+        """With --data-dir the files, the logs and the database stay there, and only those."""
+        kept = self.temporary / "kept"
+        process = self.start("--data-dir", str(kept), "--crawlers", "1")
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        files = list(Path(json.loads(out.splitlines()[-1])["output"]).rglob("issues.jsonl"))
+        self.assertGreater(len(files), 0)
+        self.assertTrue((kept / "logs" / "server.log").is_file())
+        self.until(lambda: not self.family(), "the processes end")
+
+    def test_ctrl_c_stops_and_removes_everything(self) -> None:
+        """Interrupted while it starts, and while it crawls, it ends with 130 and leaves nothing."""
+        for mark in ("demo.gitlab", "demo-crawler-2"):
+            process = self.start("--items", "20000", "--latency", "20")
+            self.until(partial(self.named, mark), f"{mark} runs")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE)
+            self.assertEqual(process.returncode, 130, err)
+            self.assertNotIn("Traceback", err)
+            self.assert_nothing_is_left()
+
+    def test_killed_processes_lose_nothing(self) -> None:
+        """A crawler and the server are killed on the way: they are started again, and every item stands there once."""
+        process = self.start("--items", "4000", "--latency", "20")
+        for mark in ("demo-crawler-1", "twisted.scripts.twistd"):
+            self.until(lambda: len(self.named("demo-crawler")) == 2, "the crawlers run")
+            time.sleep(1)
+            (victim,) = self.named(mark)
+            victim.kill()
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        line = json.loads(out.splitlines()[-1])
+        self.assertEqual((line["items_written"], line["duplicates"], line["restarts"]), (4000, 0, 2), err)
+        self.assert_nothing_is_left()
+
+    def named(self, mark: str) -> list[psutil.Process]:
+        return [each for each in self.family() if any(mark in word for word in each.info["cmdline"])]
+
+    def test_a_child_that_cannot_go_on_is_told(self) -> None:
+        """The sample GitLab is killed: exit 1, one line that names it, its log is kept, and no process."""
+        process = self.start("--items", "20000", "--latency", "20")
+        self.until(lambda: self.named("demo-crawler"), "it crawls")
+        for each in psutil.Process(process.pid).children():
+            if "crawlsock.demo.gitlab" in each.cmdline():
+                each.kill()
+        _, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn("the sample GitLab was killed by signal 9 (SIGKILL)", err.splitlines()[-1])
+        self.assertNotIn("Traceback", err)
+        self.until(lambda: not self.family(), "the processes end")
+        (kept,) = self.temporary.iterdir()
+        self.assertEqual([each.name for each in kept.iterdir()], ["logs"])
+
+    def test_children_do_not_outlive_a_killed_demo(self) -> None:
+        """After kill -9 of the demo itself its processes end, too."""
+        process = self.start("--items", "20000", "--latency", "20")
+        self.until(lambda: self.named("demo-crawler"), "it crawls")
+        process.kill()
+        self.until(lambda: not self.family(), "the processes end")
