@@ -40,6 +40,8 @@ class FaultCase(TestCase):
     """One data directory, the processes on it, and a look at both."""
 
     timeout = 90
+    expected_words: frozenset[str] = frozenset()
+    """Critical lines that a test means to provoke."""
 
     def setUp(self) -> None:
         # Not mktemp: the path of a Unix socket is short, and PostgreSQL's account must get in.
@@ -67,11 +69,20 @@ class FaultCase(TestCase):
                 result = method()
                 if inspect.isawaitable(result):
                     await result
+                self.assertEqual(self._bugs(), [], "a fault is no excuse for a bug")
             except BaseException:
                 sys.stdout.write(self.children.tails())
                 raise
 
         return run
+
+    def _bugs(self) -> list[str]:
+        return [
+            f"{child.name}: {record['message']}\n{record.get('traceback', '')}"
+            for child in self.children.children
+            for record in child.records()
+            if record["level"] == "critical" and record["message"] not in self.expected_words
+        ]
 
     def _remove_embedded(self) -> None:
         home = self.data / "postgres"

@@ -93,6 +93,11 @@ class Client:
             self.pushes.append(message)
         return message
 
+    def arrived(self) -> bool:
+        """Tell whether a whole message has been read from the socket and waits to be taken."""
+        head, colon, rest = self.buffer.partition(b":")
+        return bool(colon) and len(rest) > int(head)
+
     def reply(self, number: int) -> Message:
         """Wait for the reply to a request."""
         while number not in self.replies:
