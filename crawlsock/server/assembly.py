@@ -28,7 +28,7 @@ from crawlsock.server import middleware, routes
 from crawlsock.server.credentials import CredentialKeeper
 from crawlsock.server.dispatcher import Dispatcher
 from crawlsock.server.factory import CrawlsockFactory
-from crawlsock.server.feeds import FeedKeeper, Hub, Subscription
+from crawlsock.server.feeds import FeedKeeper, Hub
 from crawlsock.server.health import HealthMonitor
 from crawlsock.server.operations import OperationsDesk
 from crawlsock.server.orders import OrderDelivery
@@ -108,7 +108,6 @@ class Server:
 
     def add_to(self, lifecycle: Lifecycle) -> None:
         """Add the parts to a lifecycle, behind the store and before what listens."""
-        lifecycle.add("credential watch", _CredentialWatch(self))
         lifecycle.add("refreshes", self.refresher, STOP_SECONDS)
         lifecycle.add("sessions", self.sessions)
         lifecycle.add("dispatcher", self.dispatcher)
@@ -162,9 +161,7 @@ class Server:
 
     def _make_duties(self) -> dict[str, Duty]:
         settings = self._now()
-        reaper = Reaper(
-            self.clock, self.store, self.sessions, self.orders.deliver, lambda: self._now().reap_interval
-        )
+        reaper = Reaper(self.clock, self.store, self.sessions, self.orders.deliver, lambda: self._now().reap_interval)
         pruner = Pruner(self.clock, self.store, self._now)
         works: dict[str, tuple[float, Any]] = {
             "reap": (settings.reap_interval, reaper.run),
@@ -174,37 +171,17 @@ class Server:
         }
         return {name: Duty(name, interval, work, self.clock) for name, (interval, work) in works.items()}
 
-    def _poll(self) -> None:
-        """Look for what a lost notification would have told."""
+    async def _poll(self) -> None:
+        """Look for what a lost notification would have told, and for what none tells."""
         if self.store.state == "up":
             self.dispatcher.wake()
             self.orders.wake()
+            await self.credentials.look()
 
     def _settings_changed(self, settings: Settings, changed: frozenset[str]) -> None:
         self.router.max_in_flight = settings.max_in_flight
         self.duties["reap"].interval = settings.reap_interval
         self.duties["poll"].interval = settings.poll_interval
-
-
-class _CredentialWatch:
-    """Hearing of credentials that other servers renewed, as a part of the lifecycle."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._subscription: Subscription | None = None
-
-    async def start(self) -> None:
-        """Listen from now on."""
-        server = self._server
-        position = await server.store.event_head()
-        kinds = {"kinds": ["credential_changed"]}
-        self._subscription = server.hub.subscribe(kinds, position, server.credentials.heard)
-
-    def stop(self) -> None:
-        """Listen no more. Again is fine."""
-        if self._subscription is not None:
-            self._subscription.cancel()
-            self._subscription = None
 
 
 class _Connections:

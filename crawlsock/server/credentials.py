@@ -134,9 +134,7 @@ class CredentialKeeper:
         account, host, kind = credential["account"], credential["host"], credential["kind"]
         allowed = self._settings().allowed_gitlab_hosts
         if allowed and host not in allowed:
-            raise Refusal(
-                ErrorCode.FORBIDDEN, f"{host} is not among allowed_gitlab_hosts of this server", "/data/host"
-            )
+            raise Refusal(ErrorCode.FORBIDDEN, f"{host} is not among allowed_gitlab_hosts of this server", "/data/host")
         secrets = Secrets(
             credential["access_token"],
             credential.get("refresh_token"),
@@ -191,22 +189,17 @@ class CredentialKeeper:
                 lambda _: None, self._not_taken, errbackArgs=(peer.name,)
             )
 
-    def heard(self, events: list[dict[str, Any]], position: str, gap: bool, snapshot: bool) -> None:
-        """Take events from the feed: another server may have renewed a credential that crawlers here work with."""
-        for account in {str(event["account"]) for event in events if event.get("kind") == "credential_changed"}:
-            Deferred.fromCoroutine(self._changed_elsewhere(account)).addErrback(self._not_heard, account)
-
-    async def _changed_elsewhere(self, account: str) -> None:
-        row = await self._store.credential(account)
-        if row is not None and row.state == "valid":
-            await self.changed(row)
-
-    def _not_heard(self, failure: Any, account: str) -> None:
-        # Crawlers ask for a new credential themselves when the old one stops working.
-        failure.trap(Refusal, VaultError)
-        self._log.warn(
-            "A new credential of {account} was not passed on: {reason}", account=account, reason=str(failure.value)
-        )
+    async def look(self) -> None:
+        """Pass on credentials that another server renewed, as far as crawlers here work with them."""
+        known = {account: generation for account, (generation, _) in self._open.items()}
+        if not known:
+            return
+        try:
+            for row in await self._store.newer_credentials(known):
+                await self.changed(row)
+        except (Refusal, VaultError) as error:
+            # Crawlers ask for a new credential themselves when the old one stops working.
+            self._log.warn("Renewed credentials were not passed on: {reason}", reason=str(error))
 
     async def refuse(self, account: str, generation: int, reason: str) -> None:
         """Let the jobs of an account wait for another credential, and stop those that run."""

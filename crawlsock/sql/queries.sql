@@ -125,6 +125,11 @@ SELECT account, host, kind, state, generation, expires_at, reason, sealed
 FROM crawlsock.account
 WHERE state = 'valid' AND kind = 'oauth' AND expires_at < now() + make_interval(secs => %(within)s) ORDER BY expires_at;
 
+-- name: newer_credentials
+SELECT a.account, a.host, a.kind, a.state, a.generation, a.expires_at, a.reason, a.sealed
+FROM unnest(%(accounts)s::text[], %(generations)s::bigint[]) AS known(account, generation)
+JOIN crawlsock.account a ON a.account = known.account AND a.generation > known.generation AND a.state = 'valid';
+
 -- name: accounts
 SELECT a.account, a.state, a.generation,
        (SELECT count(*) FROM crawlsock.job_queue q WHERE q.account = a.account AND q.held_up AND q.state = 'waiting_credential'),

@@ -16,7 +16,7 @@ What holds for every verb:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -325,6 +325,9 @@ class IStore(Interface):
 
     def expiring_credentials(within: float) -> Deferred[list[CredentialRow]]:
         """Return valid OAuth credentials that expire within so many seconds, or have expired."""
+
+    def newer_credentials(known: Mapping[str, int]) -> Deferred[list[CredentialRow]]:
+        """Return the valid credentials whose generation is above the one known for their account."""
 
     def accounts() -> Deferred[list[AccountView]]:
         """Return all accounts by name; ``default`` is always there."""

@@ -7,7 +7,7 @@ backoff jitters. Here live the verbs as callers see them; what they do is in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -261,6 +261,10 @@ class MemoryStore(Presence):
     def expiring_credentials(self, within: float) -> Deferred[list[CredentialRow]]:
         """Return what should be refreshed soon."""
         return self._do(memory_accounts.expiring_credentials, within)
+
+    def newer_credentials(self, known: Mapping[str, int]) -> Deferred[list[CredentialRow]]:
+        """Return what was renewed since."""
+        return self._do(memory_accounts.newer_credentials, known)
 
     def accounts(self) -> Deferred[list[AccountView]]:
         """Return all accounts by name."""

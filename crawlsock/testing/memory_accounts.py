@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import attrs
@@ -107,6 +108,12 @@ def refuse_credential(world: World, account: str, generation: int, reason: str) 
             world.move(job, change)
             world.tell_job("job_waiting_credential", job, "credential_refused")
     return RefusedCredential(moved, orders)
+
+
+def newer_credentials(world: World, known: Mapping[str, int]) -> list[CredentialRow]:
+    """Return what was renewed since."""
+    rows = (world.accounts[account].credential for account in known if account in world.accounts)
+    return [row for row in rows if row is not None and row.state == "valid" and row.generation > known[row.account]]
 
 
 def expiring_credentials(world: World, within: float) -> list[CredentialRow]:

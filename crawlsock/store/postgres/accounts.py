@@ -6,6 +6,7 @@ The law of this module: secrets pass through it sealed or hashed; it could not r
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +124,11 @@ class Accounts(Sessions):
     @deferred
     async def expiring_credentials(self, within: float) -> list[CredentialRow]:
         return [_credential(row) for row in await self.read("expiring_credentials", {"within": within})]
+
+    @deferred
+    async def newer_credentials(self, known: Mapping[str, int]) -> list[CredentialRow]:
+        asked = {"accounts": list(known), "generations": list(known.values())}
+        return [_credential(row) for row in await self.read("newer_credentials", asked)] if known else []
 
     @deferred
     async def accounts(self) -> list[AccountView]:

@@ -195,6 +195,16 @@ class Lending(StoreContract):
         await self.advance(200)
         self.assertEqual([row.account for row in await self.store.expiring_credentials(50.0)], ["soon"])
 
+    async def test_credentials_renewed_since(self) -> None:
+        """Who knows some generations learns which of these credentials were renewed, and of no refused one."""
+        known = {name: await self.account(name) for name in ("same", "renewed", "refused")}
+        await self.account("renewed")
+        await self.store.refuse_credential("refused", await self.account("refused"), "revoked")
+        await self.account("stranger")
+        rows = await self.store.newer_credentials({**known, "nobody": 1})
+        self.assertEqual([(row.account, row.generation) for row in rows], [("renewed", 2)])
+        self.assertEqual(await self.store.newer_credentials({}), [])
+
     async def test_who_works_for_an_account(self) -> None:
         """The sessions and leases of an account's jobs are those that are with crawlers now."""
         await self.account("acme")
