@@ -71,9 +71,14 @@ async def follow(
     display = choose(invocation.as_json, clock.seconds, footer)
     ticking = LoopingCall(lambda: display.tick(manager.connection.connected))
     ticking.clock = clock
+
+    def show(snapshot: Snapshot) -> None:
+        display.tick(True)
+        display.show(snapshot)
+
     with display:
         ticks = ticking.start(_TICK, now=False)
-        watching = Deferred.fromCoroutine(_until_over(manager, job_id, display.show))
+        watching = Deferred.fromCoroutine(_until_over(manager, job_id, show))
         if timeout is not None:
             watching.addTimeout(timeout, clock)
         try:
