@@ -173,12 +173,16 @@ INSERT INTO crawlsock.audit (actor, action, target, detail) VALUES (%(actor)s, %
 
 -- name: events_after
 -- Rows after a position, in the order of (xid, id), below the oldest transaction that still runs: nothing can appear before them.
-SELECT xid::text, id, at, groups FROM crawlsock.event
-WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, id LIMIT %(limit)s;
+-- The horizon comes along: whether something between the position and the first row was pruned.
+SELECT h.xid::text, h.id, (h.xid, h.id) > (%(xid)s::xid8, %(id)s), e.xid::text, e.id, e.at, e.groups
+FROM crawlsock.feed_horizon h LEFT JOIN LATERAL (
+    SELECT * FROM crawlsock.event
+    WHERE (event.xid, event.id) > (%(xid)s::xid8, %(id)s) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY event.xid, event.id LIMIT %(limit)s) e ON true
+ORDER BY e.xid, e.id;
 
 -- name: feed_horizon
-SELECT xid::text, id, (xid, id) > (%(xid)s::xid8, %(id)s) FROM crawlsock.feed_horizon;
+SELECT xid::text, id FROM crawlsock.feed_horizon;
 
 -- name: event_head
 SELECT xid::text, id FROM crawlsock.event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1;

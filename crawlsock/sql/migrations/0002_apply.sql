@@ -10,9 +10,14 @@ CREATE FUNCTION crawlsock.held_states() RETURNS text[] LANGUAGE sql IMMUTABLE AS
 
 -- Events are text from the start: groups of rows under common columns, joined by commas; null is no event.
 
-CREATE FUNCTION crawlsock.emit(groups text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO crawlsock.event (groups) SELECT ('[' || groups || ']')::json WHERE groups IS NOT NULL;
-$$;
+-- Functions with a statement in them are plpgsql also where sql would do: PostgreSQL keeps no plan of the latter between calls.
+
+CREATE FUNCTION crawlsock.emit(groups text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF groups IS NOT NULL THEN
+        INSERT INTO crawlsock.event (groups) VALUES (('[' || emit.groups || ']')::json);
+    END IF;
+END $$;
 COMMENT ON FUNCTION crawlsock.emit IS 'Put event groups into the feed, in the transaction that made them true.';
 
 CREATE FUNCTION crawlsock.joined(before text, after text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -28,28 +33,31 @@ CREATE FUNCTION crawlsock.job_events(rows json) RETURNS text LANGUAGE sql IMMUTA
     SELECT crawlsock.event_group('kind job_id root_id account type attempt state reason', rows);
 $$;
 
-CREATE FUNCTION crawlsock.merge_counts(before jsonb, after jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    -- {"type": {"processed": n, ...}}: numbers only grow, everything else takes the later value.
-    SELECT CASE
-        WHEN before IS NULL OR before = '{}' THEN coalesce(after, '{}')
-        WHEN after IS NULL OR after = '{}' OR after = before THEN before
-        ELSE before || (
+CREATE FUNCTION crawlsock.merge_counts(before jsonb, after jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+-- {"type": {"processed": n, ...}}: numbers only grow, everything else takes the later value.
+BEGIN
+    IF before IS NULL OR before = '{}' THEN
+        RETURN coalesce(after, '{}');
+    ELSIF after IS NULL OR after = '{}' OR after = before THEN
+        RETURN before;
+    END IF;
+    RETURN before || (
             SELECT jsonb_object_agg(kind, CASE WHEN before -> kind IS NULL THEN counts ELSE (before -> kind) || (
                 SELECT coalesce(jsonb_object_agg(field, CASE
                     WHEN jsonb_typeof(value) = 'number' AND jsonb_typeof(before -> kind -> field) = 'number'
                          AND field NOT IN ('total', 'page')
                     THEN greatest(value::numeric, (before -> kind -> field)::numeric)::text::jsonb ELSE value END), '{}')
                 FROM jsonb_each(counts) AS c(field, value)) END)
-            FROM jsonb_each(after) AS e(kind, counts))
-        END;
-$$;
+            FROM jsonb_each(after) AS e(kind, counts));
+END $$;
 COMMENT ON FUNCTION crawlsock.merge_counts IS 'Progress never goes back within an attempt; a total may be corrected both ways.';
 
-CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    -- Indices of the items whose lease is not (or no longer) the job's, asked after the statement that acted on them.
-    -- Not refused are repetitions: an item whose verb (v) ended this very assignment before; and, while nobody else
-    -- has had the job, a start or a recorded report of an assignment that its crawler ended itself.
-    SELECT coalesce(jsonb_agg(item.i), '[]')
+CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+-- Indices of the items whose lease is not (or no longer) the job's, asked after the statement that acted on them.
+-- Not refused are repetitions: an item whose verb (v) ended this very assignment before; and, while nobody else
+-- has had the job, a start or a recorded report of an assignment that its crawler ended itself.
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(item.i), '[]')
     FROM jsonb_to_recordset(items) AS item(i int, j uuid, l text, s uuid, v text, n bigint)
     WHERE NOT EXISTS (
             SELECT FROM crawlsock.job_queue q
@@ -63,8 +71,8 @@ CREATE FUNCTION crawlsock.refused_leases(items jsonb, verb text DEFAULT NULL) RE
                     verb = 'start' OR (verb = 'progress' AND EXISTS (
                         SELECT FROM crawlsock.job_progress p
                         WHERE p.job_id = a.job_id AND p.attempt = a.attempt AND p.seq >= item.n))
-                ELSE false END);
-$$;
+                ELSE false END));
+END $$;
 
 CREATE FUNCTION crawlsock.apply_start(items jsonb, OUT refused jsonb, OUT events text) LANGUAGE plpgsql AS $$
 DECLARE

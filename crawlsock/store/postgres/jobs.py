@@ -17,7 +17,7 @@ from crawlsock.progress import ProgressTracker, merge
 from crawlsock.store.batch import GroupCommit
 from crawlsock.store.database import Database
 from crawlsock.store.postgres.answers import answers
-from crawlsock.store.postgres.base import Base, deferred, is_uuid, loads, unknown_job
+from crawlsock.store.postgres.base import Base, deferred, is_uuid, loads, may_be_uuid, unknown_job
 from crawlsock.store.postgres.waiters import (
     Claim,
     Discovery,
@@ -215,7 +215,7 @@ class Jobs(Base):
         refusal = self._away()
         if refusal is not None:
             return fail(refusal)
-        if not is_uuid(ref.job_id) or not is_uuid(ref.session_id):
+        if not may_be_uuid(ref.job_id) or not may_be_uuid(ref.session_id):
             return fail(lease_lost())
         report = Report(ref, progress, self._finish)
         report.waiting.append(waiting)
@@ -311,7 +311,7 @@ class Jobs(Base):
         return self.tracker.note(ref.job_id, hash(ref.lease), progress, self.clock.seconds())
 
     def _fenced(self, kind: str, waiter: Any, *, wakes: bool = False) -> Deferred[Any]:
-        if not is_uuid(waiter.ref.job_id) or not is_uuid(waiter.ref.session_id):
+        if not may_be_uuid(waiter.ref.job_id) or not may_be_uuid(waiter.ref.session_id):
             return fail(lease_lost())
         return self._enqueue(kind, waiter, wakes=wakes)
 

@@ -217,21 +217,19 @@ class Reads(Accounts):
     @deferred
     async def events_after(self, position: str | None, limit: int) -> EventPage:
         xid, number = ("0", 0) if position is None else _position(position)
-        asked = {"xid": xid, "id": number, "limit": limit}
-        # First the rows, then the horizon: what is pruned between the two shows as a gap, never as nothing.
-        rows = await self.read("events_after", asked)
-        horizon = (await self.read("feed_horizon", asked))[0]
-        gap = position is not None and horizon[2]
-        events = [event for row in rows for event in _events(row[3], row[2])]
-        if rows:
-            xid, number = rows[-1][0], rows[-1][1]
-        elif horizon[2]:
-            xid, number = horizon[0], horizon[1]
-        return EventPage(events, f"{xid}.{number}", gap)
+        rows = await self.read("events_after", {"xid": xid, "id": number, "limit": limit})
+        horizon_xid, horizon_number, pruned = rows[0][:3]
+        found = [row[3:] for row in rows if row[3] is not None]
+        if found:
+            xid, number = found[-1][:2]
+        elif pruned:
+            xid, number = horizon_xid, horizon_number
+        events = [event for _, _, at, groups in found for event in _events(groups, at)]
+        return EventPage(events, f"{xid}.{number}", gap=position is not None and pruned)
 
     @deferred
     async def event_head(self) -> str:
-        rows = await self.read("event_head") or await self.read("feed_horizon", {"xid": "0", "id": 0})
+        rows = await self.read("event_head") or await self.read("feed_horizon")
         return f"{rows[0][0]}.{rows[0][1]}"
 
     @deferred

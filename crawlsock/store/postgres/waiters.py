@@ -11,7 +11,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from crawlsock.progress import merge
 from crawlsock.store.values import Assignment, Beat, Demand, ItemError, ItemStatus, JobRef, Progress
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -59,29 +58,41 @@ class Write:
 class Report:
     """All reports on one assignment that one batch holds, folded to the last; each sender gets the one answer."""
 
-    __slots__ = ("finish", "latest", "ref", "waiting")
+    __slots__ = ("entities", "finish", "latest", "message", "ref", "resume_state", "waiting")
 
     def __init__(self, ref: JobRef, progress: Progress, finish: Callable[[JobRef, Progress], Progress]) -> None:
         self.ref = ref
         self.latest = progress
+        self.entities = progress.entities
+        self.message = progress.message
+        self.resume_state = progress.resume_state
         self.finish: Callable[[JobRef, Progress], Progress] | None = finish
         self.waiting: list[Deferred[None]] = []
 
     def fold(self, progress: Progress) -> None:
-        """Take a later report: counts and resume state that it leaves out stay."""
-        before = self.latest
-        if progress.seq <= before.seq:
+        """Take a later report: counts, message and resume state that it leaves out stay."""
+        if progress.seq <= self.latest.seq:
             return
-        self.latest = progress._replace(
-            entities=merge(before.entities, progress.entities) if before.entities else progress.entities,
-            message=before.message if progress.message is None else progress.message,
-            resume_state=before.resume_state if progress.resume_state is None else progress.resume_state,
-        )
+        self.latest = progress
+        if progress.message is not None:
+            self.message = progress.message
+        if progress.resume_state is not None:
+            self.resume_state = progress.resume_state
+        before, after = self.entities, progress.entities
+        for kind, counts in before.items():
+            later = after.get(kind)
+            if later is None or not later.keys() >= counts.keys():
+                self.entities = {**before, **{name: {**before.get(name, {}), **after[name]} for name in after}}
+                return
+        # Nothing is left out: what came before counts for nothing, and is not even looked at.
+        self.entities = after
 
     def encode(self, index: int) -> Sequence[dict[str, Any]]:
         if self.finish is not None:
             # Once, when the batch closes: the estimate is about what is committed, not about each message.
-            self.latest = self.finish(self.ref, self.latest)
+            last = self.latest
+            folded = Progress(last.seq, last.stage, self.entities, self.message, self.resume_state)
+            self.latest = self.finish(self.ref, folded)
             self.finish = None
         job_id, lease, session_id = self.ref
         seq, stage, entities, message, resume_state, percent, rate, time_left = self.latest
