@@ -226,7 +226,7 @@ class Settings:
     )
     max_in_flight: int = setting(
         COUNT,
-        1000,
+        4000,
         "Requests of one connection that may be under way; above it the connection is not read.",
         group=_LIMITS,
         reloadable=True,
