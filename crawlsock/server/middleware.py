@@ -169,7 +169,7 @@ class Draining:
 
 @implementer(IMiddleware)
 class RequestLog:
-    """Log refusals, and at level debug every request."""
+    """Log refusals, at level debug."""
 
     _log = Logger()
 

@@ -16,6 +16,8 @@ from tests.integration.processes import ROOT, Child, listens, twistd, until
 from tests.integration.sample import shared_sample, written
 from tests.integration.second_client import Client
 
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
 
 class ModeTests(FaultCase):
     """Each way of starting serves a crawler that does a whole crawl."""
@@ -211,7 +213,7 @@ class HangUpTests(FaultCase):
             return next(each["value"] for each in settings if each["name"] == "log_level")
 
         await until("the level is the new one", lambda: level() == "debug")
-        await until("debug lines are logged", lambda: client.ask("ping", {}) and debugging())
+        await until("debug lines are logged", lambda: client.ask("job_get", job_id=NOWHERE) and debugging())
         config.write_text('log_lewel = "info"\n')
         server.signal(signal.SIGHUP)
         await until("the mistake is named", lambda: server.said("log_lewel"))
