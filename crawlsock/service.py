@@ -7,6 +7,7 @@ decided elsewhere.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import uuid
@@ -130,6 +131,7 @@ class Crawlsock:
                 if isinstance(error, kind):
                     raise StartError(str(error), code) from error
             raise
+        _settle_memory()
         if self._logs is not None:
             self._following = self.settings.subscribe(self._follow)
         self._log.info(
@@ -350,3 +352,14 @@ def _http_client(reactor: Any) -> Any:
 def make_service(loaded: Loaded, reactor: IReactorCore, logs: Logs | None = None) -> CrawlsockService:
     """Make the service of one server; nothing happens before it is started."""
     return CrawlsockService(Crawlsock(loaded, reactor, logs), reactor)
+
+
+def _settle_memory() -> None:
+    """Let the garbage collector leave alone what is there now, and look at the rest less often.
+
+    A message makes some tens of objects that reference counting frees; at the default thresholds the collector looks at
+    all of them every few messages, a fifth of the time under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

@@ -8,6 +8,7 @@ a subscriber that cannot take more cancels, and subscribes again from its last p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -16,7 +17,7 @@ from twisted.logger import Logger
 
 from crawlsock.feed.tail import Tail
 from crawlsock.store.interface import IStore
-from crawlsock.store.values import EventPage, JobFilter
+from crawlsock.store.values import EventPage, JobFilter, rfc3339
 from crawlsock.wire.errors import Refusal
 
 Event = dict[str, Any]
@@ -95,6 +96,7 @@ class Hub:
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25) -> None:
+        self._clock = clock
         self._store = store
         self.tail = Tail(clock, store, poll=poll)
 
@@ -137,7 +139,8 @@ class Hub:
             jobs = (await self._store.jobs(subscription.scope)).jobs
         else:
             jobs = [await self._store.job(subscription.job_id)]
-        events = [{"kind": "job_snapshot", **job.as_json()} for job in jobs]
+        now = rfc3339(datetime.fromtimestamp(self._clock.seconds(), timezone.utc))
+        events = [{"kind": "job_snapshot", "at": now, **job.as_json()} for job in jobs]
         subscription.deliver(events, position, gap=True, snapshot=True)
         if not subscription.cancelled:
             self.tail.add(subscription)
