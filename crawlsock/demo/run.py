@@ -226,23 +226,24 @@ class Demo:
             **({"output": str(self._place.output)} if self._plan.keep or not self._place.ours else {}),
         }
         right = harvest.items == expected and not harvest.duplicates
-        ended = all(state == "completed" for state, number in jobs.items() if number)
+        ended = all(state == "completed" for state, some in jobs.items() if some)
         return Outcome(Exit.DONE if right and ended else Exit.FAILED, line)
 
     def _summarise(self, outcome: Outcome, harvest: Harvest, crawled: float) -> None:
         line = outcome.line
         right = line["items_written"] == line["items_expected"]
-        mark = "every one of them once" if right and not harvest.duplicates else (
-            f"{number(line['items_expected'])} were expected, {number(harvest.duplicates)} stand there twice"
-        )  # fmt: skip
-        met = ", ".join(f"{count} times {name}" for name, count in line["faults_met"].items()) or "nothing"
+        mark = "every one of them once"
+        if not right or harvest.duplicates:
+            expected, twice = number(line["items_expected"]), number(harvest.duplicates)
+            mark = f"{expected} were expected, {twice} stand there twice"
+        met = ", ".join(f"{times} times {name}" for name, times in line["faults_met"].items()) or "nothing"
+        rate = line["items_written"] / crawled if crawled else 0.0
+        refreshes = many(line["token_refreshes"], "token refresh", "token refreshes")
         self._say("")
         self._say(f"items     {number(line['items_written'])} written, {mark}")
         self._say(f"jobs      {number(line['jobs_completed'])} completed, {number(line['jobs_failed'])} failed")
-        rate = line["items_written"] / crawled if crawled else 0.0
         self._say(f"time      {duration(crawled)}, {number(rate)} items a second")
-        self._say(f"on the way  {number(line['requests'])} requests, {line['token_refreshes']} token refreshes; "
-                  f"met {met}")  # fmt: skip
+        self._say(f"GitLab    {number(line['requests'])} requests, {refreshes}; failed on purpose: {met}")
         if "output" in line:
             self._say(f"files     {line['output']}")
 

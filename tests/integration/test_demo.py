@@ -110,6 +110,26 @@ class DemoTests(SynchronousTestCase):
         self.assertTrue((kept / "logs" / "server.log").is_file())
         self.until(lambda: not self.family(), "the processes end")
 
+    def test_it_stays_up_until_ctrl_c(self) -> None:
+        """With --stay the server answers after the JSON line; Ctrl-C then is no failure, and removes everything."""
+        process = self.start("--stay")
+        assert process.stdout is not None
+        self.assertEqual(json.loads(process.stdout.readline())["items_written"], 500)
+        (data,) = self.temporary.glob("crawlsock-demo-*")
+        asked = subprocess.run(
+            [sys.executable, "-m", "crawlsock.cli", "status", "--json", "--data-dir", str(data)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=self.scratch,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(json.loads(asked.stdout)["crawlers"], 2, asked.stderr)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertIn("until Ctrl-C", err)
+        self.assert_nothing_is_left()
+
     def test_ctrl_c_stops_and_removes_everything(self) -> None:
         """Interrupted while it starts, and while it crawls, it ends with 130 and leaves nothing."""
         for mark in ("demo.gitlab", "demo-crawler-2"):
