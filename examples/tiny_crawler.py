@@ -8,7 +8,7 @@ from twisted.web.client import Agent, readBody
 
 from crawlsock.sdk import Job, JobExecutor, JobResult, OutputFile
 
-executor = JobExecutor(os.environ["CRAWLSOCK_ENDPOINT"], os.environ.get("CRAWLSOCK_TOKEN"), slots=8)
+executor = JobExecutor(os.environ["CRAWLSOCK_CONNECT"], os.environ.get("CRAWLSOCK_TOKEN"), slots=8)
 agent = Agent(reactor)
 
 

@@ -10,7 +10,7 @@ from crawlsock.sdk import JobManager, NewJob
 
 
 async def main(reactor: Any, *urls: str) -> None:
-    manager = JobManager(os.environ["CRAWLSOCK_ENDPOINT"], os.environ.get("CRAWLSOCK_TOKEN"), reactor=reactor)
+    manager = JobManager(os.environ["CRAWLSOCK_CONNECT"], os.environ.get("CRAWLSOCK_TOKEN"), reactor=reactor)
     await manager.start(deadline=10)
     jobs = [NewJob("fetch_page", payload={"url": url}, job_key=url) for url in urls]
     for job, status in zip(jobs, await manager.submit(jobs), strict=True):
