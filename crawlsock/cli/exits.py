@@ -82,6 +82,18 @@ _EXCEPTIONS: Final[Mapping[str, tuple[Exit, str]]] = {
 of that exception names its own."""
 
 
+_EXTRAS: Final[Mapping[str, str]] = {
+    "click": "cli",
+    "rich": "cli",
+    "treq": "gitlab",
+    "OpenSSL": "gitlab",
+    "txpostgres": "server",
+    "psycopg2": "server",
+    "cryptography": "server",
+}
+"""Which extra brings a package that is missing."""
+
+
 class CommandError(Exception):
     """End the command: `message` says what happened and what to do next, in one line."""
 
@@ -102,6 +114,12 @@ def verdict(error: BaseException) -> Verdict:
     """Return how `error` ends the command. An exception that nobody foresaw is a bug, and is called one."""
     if isinstance(error, CommandError):
         return Verdict(error.exit, _one_line(str(error)))
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
+        extra = _EXTRAS[(error.name or "").partition(".")[0]]
+        return Verdict(
+            Exit.BAD_CONFIGURATION,
+            f"this command needs {error.name}, which is not installed; pip install 'crawlsock[{extra}]'",
+        )
     code = getattr(error, "code", None)
     if isinstance(code, str) and code in REFUSALS:
         return Verdict(REFUSALS[code], _one_line(_with(str(error), _remedy(code))))

@@ -201,6 +201,7 @@ def _entities(job: JobView) -> None:
             (
                 (name, *(number(counts.get(each)) for each in ("discovered", "processed", "failed", "total")))
                 for name, counts in entities.items()
+                if any(counts.values())
             ),
             "",
         )

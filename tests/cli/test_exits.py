@@ -52,6 +52,11 @@ class ExitTests(SynchronousTestCase):
         line = verdict(Refused("forbidden", "no\n\x1b[2Jway")).line
         self.assertTrue(line.isprintable(), line)
 
+    def test_a_missing_package_is_told_with_its_extra(self) -> None:
+        """A command whose extra is not installed ends with 7 and says what to install."""
+        told = verdict(ModuleNotFoundError("No module named 'treq'", name="treq"))
+        self.assertEqual((told.code, told.line.endswith("pip install 'crawlsock[gitlab]'")), (7, True), told)
+
     def test_what_nobody_foresaw_is_called_a_bug(self) -> None:
         """An unknown exception ends with 1, and says how to see more."""
         told = verdict(KeyError("x"))
