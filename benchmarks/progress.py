@@ -19,7 +19,7 @@ COUNT = 100_000
 WARM_UP = 20_000
 ROUNDS = 3
 JOBS = 100
-WINDOW = 1000
+WINDOW = 4000
 """`max_in_flight` as it is shipped."""
 
 
