@@ -81,7 +81,7 @@ class FaultCase(TestCase):
             f"{child.name}: {record['message']}\n{record.get('traceback', '')}"
             for child in self.children.children
             for record in child.records()
-            if record["level"] == "critical" and record["message"] not in self.expected_words
+            if record.get("level") == "critical" and record["message"] not in self.expected_words
         ]
 
     def _remove_embedded(self) -> None:

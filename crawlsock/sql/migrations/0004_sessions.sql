@@ -31,17 +31,24 @@ $$;
 
 CREATE FUNCTION crawlsock.reap(wanted uuid[], poison_limit int) RETURNS TABLE (session uuid, crawler text, jobs int, poisoned int)
 LANGUAGE plpgsql AS $$
--- wanted NULL: every session past its deadline. The session row goes first: two reapers never share one.
+-- wanted NULL: every session past its deadline, those left out that somebody is just writing to. Named ones are waited
+-- for: a link that is noted as lost in the same moment must not save a dead crawler's session. The session row goes
+-- first: two reapers never share one.
 DECLARE
+    due uuid[];
     dead record;
     taken jsonb;
 BEGIN
+    IF wanted IS NULL THEN
+        due := ARRAY(SELECT x.session_id FROM crawlsock.crawler_session x WHERE x.ended_at IS NULL AND x.deadline < now()
+                     ORDER BY x.session_id FOR UPDATE SKIP LOCKED);
+    ELSE
+        due := ARRAY(SELECT x.session_id FROM crawlsock.crawler_session x WHERE x.ended_at IS NULL AND x.session_id = ANY (wanted)
+                     ORDER BY x.session_id FOR UPDATE);
+    END IF;
     FOR dead IN
         UPDATE crawlsock.crawler_session c SET ended_at = now(), end_reason = CASE WHEN wanted IS NULL THEN 'expired' ELSE 'dead' END
-        WHERE c.session_id IN (
-            SELECT x.session_id FROM crawlsock.crawler_session x
-            WHERE x.ended_at IS NULL AND CASE WHEN wanted IS NULL THEN x.deadline < now() ELSE x.session_id = ANY (wanted) END
-            ORDER BY x.session_id FOR UPDATE SKIP LOCKED)
+        WHERE c.session_id = ANY (due)
         RETURNING c.session_id, c.crawler_id, c.end_reason
     LOOP
         taken := crawlsock.take_back(ARRAY[dead.session_id], 'lost', 'crawler ' || dead.end_reason, poison_limit);
