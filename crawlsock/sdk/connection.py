@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -199,12 +200,18 @@ class Connection:
             if was_connected:
                 self._log.info("Lost the link to the server: {why}", why=reason.getErrorMessage())
                 self._peer.link_lost()
+            elif not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
+                # Of TLS: the connection is made first, and the certificate is looked at afterwards.
+                self._attempt_failed(reason)
             delay, self._come_back = self._come_back, None
             self._connector.again(delay)
 
     def _attempt_failed(self, failure: Failure) -> None:
-        self._last_problem = failure.getErrorMessage()
-        self._log.debug("Did not reach the server: {why}", why=self._last_problem)
+        problem = failure.getErrorMessage()
+        # Said once: who waits for a server that is not there yet must not fill the log.
+        say = self._log.debug if problem == self._last_problem else self._log.warn
+        say("Did not reach the server: {why}", why=problem)
+        self._last_problem = problem
 
     def _silent(self, link: Link) -> None:
         """Give up a link on which nothing is heard; it may be half open, or the server may be frozen."""
@@ -323,6 +330,7 @@ class Connection:
             self._peer.session_lost()
         self._ticket = Ticket(welcome.ticket) if welcome.ticket is not None else None
         self.welcome = welcome
+        self._last_problem = ""
         self.requests.opened(link, welcome)
         self._connector.worked()
         self._drop_timer()

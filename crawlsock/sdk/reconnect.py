@@ -37,12 +37,17 @@ def client_endpoint(reactor: object, where: str | IStreamClientEndpoint) -> IStr
 
     A string with a colon is a Twisted client endpoint (`unix:/run/crawlsock/socket`, `tls:host:port`), any
     other string is the path of a Unix socket.
+
+    :raises ValueError: it is none, or one (`ssl:` without `hostname=`) that would show the token to whoever answers.
     """
     if not isinstance(where, str):
         return where
     if where.startswith("unix:"):
         # People copy what the server listens on: what only a listener needs to know is left out.
         where = _LISTENING.sub("", where)
+    if where.startswith("ssl:") and ":hostname=" not in where:
+        # Twisted then looks at no name, and without caCertsDir at no certificate.
+        raise ValueError("ssl: without hostname= does not check who answers; write tls:host:port")
     if ":" in where:
         return IStreamClientEndpoint(clientFromString(reactor, where))  # type: ignore[no-untyped-call]
     return UNIXClientEndpoint(reactor, where)  # type: ignore[no-untyped-call]

@@ -102,6 +102,11 @@ class Endpoints(TestCase):
         endpoint.connect(Factory())
         self.assertEqual(reactor.unixClients[0][0], "/run/crawlsock.sock")
 
+    def test_unchecked_tls(self) -> None:
+        """A string that would check nobody's certificate is refused with the one that does."""
+        error = self.assertRaises(ValueError, client_endpoint, MemoryReactor(), "ssl:crawl.example.org:8421")
+        self.assertIn("tls:host:port", str(error))
+
 
 class Heartbeats(ExecutorCase):
     def test_interval(self) -> None:

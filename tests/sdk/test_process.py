@@ -99,7 +99,7 @@ import os
 from twisted.internet.defer import Deferred
 from crawlsock.sdk import Job, JobExecutor
 
-executor = JobExecutor(os.environ["CRAWLSOCK_ENDPOINT"])
+executor = JobExecutor(os.environ["CRAWLSOCK_CONNECT"])
 
 @executor.job("fetch_page")
 async def wait(job: Job) -> None:
@@ -131,7 +131,7 @@ class Processes(TestCase):
         child = Child()
         environment = {
             **os.environ,
-            "CRAWLSOCK_ENDPOINT": f"unix:{self.folder / 's'}",
+            "CRAWLSOCK_CONNECT": f"unix:{self.folder / 's'}",
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, *arguments]
