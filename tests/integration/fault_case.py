@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import psutil
 import psycopg2
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from crawlsock.postgres import EmbeddedPostgres
@@ -217,11 +216,7 @@ class FaultCase(TestCase):
 
     def postmaster(self) -> psutil.Process:
         """Return the process that begins all others of the database."""
-        connection = psycopg2.connect(self.database())
-        try:
-            return psutil.Process(psutil.Process(connection.get_backend_pid()).ppid())
-        finally:
-            connection.close()
+        return postmaster_of(self.database())
 
     def dump(self, tables: Mapping[str, str]) -> dict[str, list[tuple[object, ...]]]:
         """Return the rows of each table that match its condition, as text, in order."""
@@ -239,6 +234,13 @@ def raw_connection(path: Path) -> socket.socket:
     return connection
 
 
-def drive(coroutine: Any) -> Deferred[Any]:
-    """Run a coroutine beside the test."""
-    return Deferred.fromCoroutine(coroutine)
+def postmaster_of(dsn: str) -> psutil.Process:
+    """Return the parent of the backend that answers at `dsn`."""
+    connection = psycopg2.connect(dsn)
+    try:
+        found = psutil.Process(psutil.Process(connection.get_backend_pid()).ppid())
+    finally:
+        connection.close()
+    # Whoever asks is about to kill it.
+    assert found.name() == "postgres", found
+    return found
