@@ -34,6 +34,7 @@ from crawlsock.store.lane import SERVER_GRACE, Lane, Transaction
 from crawlsock.store.listener import Listener, Notice
 from crawlsock.store.pool import UP, Pool, Row, Statistics
 from crawlsock.store.resolve import resolve
+from crawlsock.store.shield import cancellable
 
 T = TypeVar("T")
 
@@ -168,7 +169,7 @@ class Connection:
         timer = self._clock.callLater(timeout, self.close, f"no connection within {timeout:g} s")
         try:
             try:
-                await _cancellable(self._wire.connect(dsn, **options), lambda: self.close("given up"))
+                await cancellable(self._wire.connect(dsn, **options), lambda: self.close("given up"))
             except psycopg2.Error as error:
                 raise DatabaseAway(self._reason or _message_of(error)) from None
             except Exception as error:
@@ -208,7 +209,7 @@ class Connection:
         running = cursor.execute(sql, parameters or None)
         timer: IDelayedCall = self._clock.callLater(deadline, self.close, f"no answer within {deadline:g} s")
         try:
-            await _cancellable(running, lambda: self.close("the caller gave up"))
+            await cancellable(running, lambda: self.close("the caller gave up"))
             self.status = cursor.statusmessage or ""
             return cursor.fetchall() if cursor.description is not None else []
         except psycopg2.Error as error:
@@ -234,21 +235,6 @@ class Connection:
         if isinstance(translated, DatabaseAway) and not (error.pgcode or "").startswith(("53", "58")):
             self.close(message)
         return translated
-
-
-async def _cancellable(running: Deferred[T], give_up: Callable[[], None]) -> T:
-    """Wait for a driver's Deferred; being cancelled closes the connection, which is what then ends it.
-
-    Txpostgres answers a cancel by raising through the reactor; and the protocol would need the cancelled
-    statement's answer to be read before the connection could be used again.
-    """
-    shield: Deferred[T] = Deferred(lambda _: give_up())
-    running.addCallbacks(_unless_called(shield, shield.callback), _unless_called(shield, shield.errback))
-    return await shield
-
-
-def _unless_called(shield: Deferred[Any], settle: Callable[[Any], None]) -> Callable[[Any], None]:
-    return lambda outcome: None if shield.called else settle(outcome)
 
 
 def _message_of(error: psycopg2.Error) -> str:
