@@ -104,12 +104,11 @@ class AreaCollector(Collector):
         """Read one list; `below` is the field that the list below it wants of each item."""
         stream = self.streams[collection.name]
         feed = self._feeds.get(collection.name)
-        try:
-            if not stream.done:
-                await self._pages(collection, stream, feed, below)
-        finally:
-            if feed is not None:
-                feed.finish()
+        if not stream.done:
+            await self._pages(collection, stream, feed, below)
+        # Not when it is left in the middle, cancelled or failed: the list below would take what there is for all.
+        if feed is not None:
+            feed.finish()
 
     async def _pages(self, collection: Collection, stream: Stream, feed: Feed | None, below: str | None) -> None:
         path = collection.path.format(area=self.area)
