@@ -154,7 +154,7 @@ def _make_root(loaded: Loaded, twistd: Mapping[str, object]) -> _Root:
     os.umask(0o077)
     logs = make_logs(loaded, twistd)
     root = _Root(logs)
-    make_service(loaded, cast(IReactorCore, reactor), logs).setServiceParent(root)
+    make_service(loaded, cast(IReactorCore, reactor), logs).setServiceParent(root)  # type: ignore[no-untyped-call]
     return root
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -253,7 +253,8 @@ class InterleavingTests(HubCase):
             if self.store.reads:
                 self.store.reads.pop(0).callback(None)
 
-        steps = [self.submit, assign, report, complete, come_or_go, come_or_go, read, read, read]
+        readings = [come_or_go, come_or_go, read, read, read]
+        steps: list[Callable[[], object]] = [self.submit, assign, report, complete, *readings]
         for _ in range(dice.randrange(20, 120)):
             dice.choice(steps)()
         for comer in comers:

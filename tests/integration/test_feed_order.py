@@ -18,7 +18,7 @@ SERVER = "00000000-0000-4000-8000-00000000000a"
 class FeedOrderTests(unittest.TestCase):
     """No reader ever passes a transaction that may still commit."""
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         dsn = fresh_database()
         self.database = Database(reactor, dsn)
         self.addCleanup(self.database.stop)
@@ -96,9 +96,8 @@ class FeedOrderTests(unittest.TestCase):
     def test_a_key_that_lives_is_a_duplicate(self) -> None:
         """A second live job with the key is not made; the first one's id comes back."""
         with self.slow.cursor() as cursor:
-            answers = []
+            answers: list[tuple[str, str]] = []
             for _ in range(2):
                 cursor.execute("SELECT status, id FROM crawlsock.submit('crawl_user', job_key => 'nightly')")
-                answers.append(cursor.fetchone())
-        (first, first_id), (second, second_id) = answers
-        self.assertEqual((first, second, first_id), ("created", "duplicate", second_id))
+                answers += cursor.fetchall()
+        self.assertEqual(answers, [("created", answers[0][1]), ("duplicate", answers[0][1])])

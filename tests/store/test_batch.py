@@ -80,7 +80,7 @@ class GroupCommitTests(unittest.TestCase):
         answer = {kind: self.names(number, kind) for kind in ("a", "b") if kind in self.sent[number]}
         self.under_way[number].callback(orjson.dumps(answer).decode())
 
-    def fail(self, error: Exception) -> None:
+    def break_(self, error: Exception) -> None:
         """Let the batch under way fail."""
         self.under_way[-1].errback(error)
 
@@ -128,7 +128,7 @@ class GroupCommitTests(unittest.TestCase):
         """A batch whose commit was cut off is sent again whole, under its own number, and marked as repeated."""
         item = self.add("1")
         self.clock.advance(0)
-        self.fail(CommitUnknown("cut off"))
+        self.break_(CommitUnknown("cut off"))
         self.assertIsNone(item.answered)
         self.clock.advance(0.1)
         self.assertEqual(self.names(1), ["1"])
@@ -142,7 +142,7 @@ class GroupCommitTests(unittest.TestCase):
         item = self.add("1")
         self.clock.advance(0)
         self.up = Deferred()
-        self.fail(DatabaseAway("gone"))
+        self.break_(DatabaseAway("gone"))
         later = self.add("2")
         self.clock.advance(4.9)
         self.assertIsNone(item.answered)
@@ -154,9 +154,9 @@ class GroupCommitTests(unittest.TestCase):
         item = self.add("1")
         self.clock.advance(0)
         for _ in range(REPETITIONS):
-            self.fail(Retryable("40001", "serialization"))
+            self.break_(Retryable("40001", "serialization"))
         self.assertIsNone(item.answered)
-        self.fail(Retryable("40001", "serialization"))
+        self.break_(Retryable("40001", "serialization"))
         self.assertEqual((item.answered, len(self.sent)), ("unavailable", REPETITIONS + 1))
 
     def test_one_bad_item_never_fails_its_neighbours(self) -> None:
@@ -165,7 +165,7 @@ class GroupCommitTests(unittest.TestCase):
         self.clock.advance(0)
         while any(item.answered is None for item in items):
             if "bad" in self.names(-1):
-                self.fail(Refused("22023", "what is this"))
+                self.break_(Refused("22023", "what is this"))
             else:
                 self.commit()
         self.assertEqual([item.answered == "internal" for item in items], [False, False, True, False, False])

@@ -2,6 +2,6 @@
 
 from twisted.application.service import ServiceMaker
 
-crawlsock = ServiceMaker(
+crawlsock = ServiceMaker(  # type: ignore[no-untyped-call]
     "crawlsock", "crawlsock.tap", "Hand jobs to crawlers and keep what they report.", "crawlsock"
 )
