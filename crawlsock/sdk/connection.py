@@ -80,6 +80,7 @@ class Connection:
         self._gone: list[Deferred[None]] = []
         self._ended: Exception | None = NotConnected("the connection was not started")
         self._last_problem = ""
+        self._farewell = False
 
     @property
     def connected(self) -> bool:
@@ -191,6 +192,7 @@ class Connection:
         was_connected = self.welcome is not None
         self._link = None
         self.welcome = None
+        self._farewell = False
         self._drop_timer()
         gone, self._gone = self._gone, []
         for waiter in gone:
@@ -265,6 +267,9 @@ class Connection:
         finally:
             requests.in_turn = False
         requests.turn_over()
+        if self._farewell and not requests.outbox.in_flight:
+            # Every answer has come. Staying longer would only make the server wait.
+            link.close()
 
     def _not_understood(self, frame: bytes, error: InvalidMessage) -> None:
         # A newer server may push what this SDK does not know: that is no reason to part. But nobody shall wait
@@ -291,12 +296,21 @@ class Connection:
             if message.id is not None:
                 self.requests.ack(message.id)
             if message.type == "shutdown":
-                self._come_back = float(message.data["reconnect_delay"])
-                self._log.info("The server is leaving: {why}", why=message.data["reason"])
+                self._server_leaves(message)
             elif message.type == "broadcast":
                 self._log.info("Word from the server: {text}", text=message.data["message"])
             elif message.type != "ping":
                 self._peer.pushed(message)
+
+    def _server_leaves(self, message: Message) -> None:
+        """Take leave of a server that will soon be gone; the session and the jobs in hand outlive the link."""
+        self._log.info("The server ends this connection: {why}", why=message.data["reason"])
+        if message.data.get("leave", False):
+            self._peer.pushed(message)
+        else:
+            self._come_back = float(message.data["reconnect_delay"])
+            self._farewell = True
+            self.requests.ask_no_more()
 
     def _greeted(self, link: Link, message: Message) -> None:
         """Hear the answer to `hello`."""

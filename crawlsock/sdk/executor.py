@@ -233,6 +233,9 @@ class JobExecutor:
     def _pushed_assignment(self, message: Message) -> None:
         self._assigned(message.job_id or "", message.lease or "", message.data)
 
+    def _pushed_shutdown(self, message: Message) -> None:
+        self.stop(deadline=min(self._drain_deadline, message.data["deadline"]))
+
     def _pause_all(self, paused: bool) -> None:
         if self.in_hand.paused is not paused:
             self.in_hand.pause_all(paused)
@@ -272,4 +275,5 @@ _PUSHES: dict[str, Callable[[JobExecutor, Message], None]] = {
     "crawler_pause": lambda executor, _: executor._pause_all(True),
     "crawler_resume": lambda executor, _: executor._pause_all(False),
     "credential_update": lambda executor, message: executor.in_hand.credentials.update(message.data),
+    "shutdown": JobExecutor._pushed_shutdown,
 }

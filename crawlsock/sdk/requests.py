@@ -265,6 +265,10 @@ class Requests:
         self._budget = self._rate or 1.0
         self._budget_at = self._clock.seconds()
 
+    def ask_no_more(self) -> None:
+        """Send no request on this link any more: what is asked from now on waits for the next one."""
+        self._most = 0
+
     def closed(self) -> None:
         """Line up again what is kept; what is not kept fails with `NotConnected`."""
         self._link = None

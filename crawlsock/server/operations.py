@@ -99,13 +99,16 @@ class OperationsDesk:
     async def _command(self, crawler_id: str, command: str, reason: str | None, actor: str) -> None:
         peer = self._pool.by_crawler(crawler_id)
         if peer is None:
-            raise Refusal(
-                ErrorCode.UNKNOWN_CRAWLER,
-                f"no crawler {crawler_id} is connected to this server",
-                "/data/crawler_id",
-            )
+            raise Refusal(ErrorCode.UNKNOWN_CRAWLER, await self._where_is(crawler_id), "/data/crawler_id")
         await self._store.audit(actor, f"crawler_{command}", crawler_id, {} if reason is None else {"reason": reason})
         await self._COMMANDS[command](self, peer, reason)
+
+    async def _where_is(self, crawler_id: str) -> str:
+        """Say that a crawler is not here, and where to send the command instead."""
+        for session in await self._store.sessions():
+            if session.crawler_id == crawler_id and session.server_id != self._server_id:
+                return f"crawler {crawler_id} is connected to server {session.server_id}; send the command there"
+        return f"no crawler {crawler_id} is connected to this server"
 
     async def _pause(self, peer: Peer, reason: str | None) -> None:
         peer.paused = True
@@ -123,12 +126,12 @@ class OperationsDesk:
         deadline = self._settings.current.drain_timeout
         peer.push(
             "shutdown",
-            # For good: it comes back only when somebody starts it.
             {
                 "graceful": True,
                 "deadline": deadline,
                 "reason": reason or "drained by an operator",
                 "reconnect_delay": 0,
+                "leave": True,
             },
         )
 

@@ -107,11 +107,11 @@ FROM crawlsock.job_queue q JOIN crawlsock.crawler_session c ON c.session_id = q.
 WHERE q.state IN ('assigned', 'running') AND (q.cancel_requested OR q.pause_requested) AND c.server_id = %(server_id)s;
 
 -- name: beat_server
--- Say that this server lives, and ask how many do.
+-- Say that this server lives, and ask how many do. Twice the longest poll interval; one too many costs notifications only.
 WITH mine AS (
     INSERT INTO crawlsock.server (server_id, name, version) VALUES (%(server_id)s, %(name)s, %(version)s)
     ON CONFLICT (server_id) DO UPDATE SET seen_at = now(), name = excluded.name, version = excluded.version)
-SELECT count(*) FROM crawlsock.server WHERE server_id <> %(server_id)s AND seen_at > now() - interval '10 seconds';
+SELECT count(*) FROM crawlsock.server WHERE server_id <> %(server_id)s AND seen_at > now() - interval '2 minutes';
 
 -- name: queues
 SELECT nullif(job_type, '*'), paused, reason, paused_by, paused_at FROM crawlsock.queue WHERE paused ORDER BY job_type;
@@ -144,11 +144,13 @@ WHERE account = %(account)s AND session_id IS NOT NULL AND finished_at IS NULL O
 WITH made AS (
     INSERT INTO crawlsock.auth_token (token_id, role, name, hash, accounts, expires_at)
     VALUES (%(token_id)s, %(role)s, %(name)s, %(hash)s, %(accounts)s, %(expires_at)s)
-    ON CONFLICT (hash) DO NOTHING RETURNING token_id),
+    -- An update that changes nothing gives the row, also one that another server made in this very moment.
+    ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING token_id, xmax = 0 AS is_new),
 noted AS (
     INSERT INTO crawlsock.audit (actor, action, target, detail)
-    SELECT %(actor)s, 'token_create', token_id::text, jsonb_build_object('role', %(role)s::text, 'name', %(name)s::text) FROM made)
-SELECT token_id FROM made UNION ALL SELECT token_id FROM crawlsock.auth_token WHERE hash = %(hash)s LIMIT 1;
+    SELECT %(actor)s, 'token_create', token_id::text, jsonb_build_object('role', %(role)s::text, 'name', %(name)s::text)
+    FROM made WHERE is_new)
+SELECT token_id FROM made;
 
 -- name: token_by_hash
 UPDATE crawlsock.auth_token SET last_used_at = now()

@@ -16,6 +16,8 @@ from crawlsock.sdk.outbox import Request
 from crawlsock.wire.message import Message
 from tests.sdk.fake import CODEC, JOB, FakeServer, absent, busy
 
+SHUTDOWN = {"graceful": True, "deadline": 10, "reason": "restart", "reconnect_delay": 2.5}
+
 
 class FakePeer:
     """A peer that writes down what it hears."""
@@ -250,9 +252,8 @@ class ComingBack(ConnectionCase):
     def test_shutdown(self) -> None:
         """After a shutdown push the client stays away for its own delay, once."""
         self.begin()
-        self.server.say("shutdown", {"graceful": True, "deadline": 1, "reason": "restart", "reconnect_delay": 2.5})
+        self.server.say("shutdown", SHUTDOWN)
         self.server.turn()
-        self.server.drop()
         self.server.pass_time(2.4)
         self.assertEqual(len(self.server.attempts), 1)
         self.server.pass_time(0.2)
@@ -260,6 +261,26 @@ class ComingBack(ConnectionCase):
         self.server.drop()
         self.server.turn()
         self.assertEqual(len(self.server.attempts), 3)
+
+    def test_farewell(self) -> None:
+        """After a shutdown push the client hears the answers that it waits for, closes, and asks the rest later."""
+        self.begin()
+        self.server.silent.add("job_get")
+        answers = [self.requests.ask("job_get", job_id=JOB.format(1))]
+        self.server.turn()
+        self.server.say("shutdown", SHUTDOWN)
+        self.server.turn()
+        answers.append(self.requests.ask("ping"))
+        self.server.turn()
+        self.assertFalse(self.server.link.gone)
+        self.assertNotIn("ping", self.server.types())
+        self.server.refuse(self.server.heard[-1], "unknown_job")
+        self.server.turn()
+        self.failureResultOf(answers[0], Refused)
+        self.assertTrue(self.server.link.gone)
+        self.server.pass_time(2.6)
+        self.successResultOf(answers[1])
+        self.assertEqual(self.peer.log, ["welcomed", "link lost", "welcomed"])
 
     def test_silence(self) -> None:
         """A server that says nothing for three intervals is asked for a sign of life, then left."""

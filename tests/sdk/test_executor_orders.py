@@ -307,6 +307,16 @@ class Leaving(OrdersCase):
         self.successResultOf(over)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_asked_to_leave(self) -> None:
+        """A crawler that the server asks to leave hands back its jobs, closes, and does not come back."""
+        self.one()
+        over = self.executor.when_over()
+        push = {"graceful": True, "deadline": 10, "reason": "r", "reconnect_delay": 0, "leave": True}
+        self.server.say("shutdown", push)
+        self.server.pass_time(30, 0.1)
+        self.assertEqual((len(self.server.of("job_released")), len(self.server.attempts)), (1, 1))
+        self.successResultOf(over)
+
     def test_deadline(self) -> None:
         """A job that reaches no checkpoint before the deadline is interrupted and handed back all the same."""
         self.one()
