@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from crawlsock.demo.gitlab import Dataset, Options
 from crawlsock.demo.gitlab.application import Application
 from crawlsock.gitlab.disk import Disk
-from crawlsock.sdk import Credential, Job, JobFailed, JobResult, LeaseLost
+from crawlsock.sdk import Credential, Job, JobFailed, JobReleased, JobResult, LeaseLost
 from tests.gitlab.fakes import START, Crash, CrashDisk, FakeServer, QuickDisk, SampleTransport, crawler, drive
 
 PROJECT = "1"
@@ -118,6 +119,38 @@ class ExactlyOnceTests(TestCase):
                 self.assert_whole(world, world.attempt(world.server.again(job.id)), job.id)
                 count += 1
             self.assertGreater(count, 3)
+
+    def test_handed_back_at_any_moment(self) -> None:
+        """A crawler that hands its job back, whenever that is, is followed by one that completes its work."""
+        moment = 0
+        while True:
+            world = self.world()
+            job = world.server.job("crawl_project", PROJECT)
+            running = Deferred.fromCoroutine(self.leave_after(world, job, moment))
+            if (result := self.successResultOf(running)) is not None:
+                self.assert_whole(world, result, job.id)
+                break
+            self.assert_whole(world, world.attempt(world.server.again(job.id)), job.id)
+            moment += 1
+        self.assertGreater(moment, 15)
+
+    async def leave_after(self, world: World, job: Job, moment: int) -> JobResult | None:
+        """Let time pass in small steps, then have the job handed back; return the result if it ended before."""
+        transport = SampleTransport(world.application, world.clock, 0.02)
+        made = crawler(transport, world.output, world.clock, per_page=5, save_interval=0.03, ahead=3)
+        self.addCleanup(made.root.close)
+        running = Deferred.fromCoroutine(made.handle(job))
+        world.clock.pump([0.005] * moment)
+        if running.called:
+            return await running
+        job.order_stop(JobReleased("drain"))
+        self.failureResultOf(running, JobReleased)
+        if job.reported:
+            # What the last word of a job that is handed back says, its counts included.
+            known = world.server.assigned[job.id]
+            known.entities = job.report.closing().get("entities", known.entities)
+            known.resume_state = job.report.state().get("resume_state", known.resume_state)
+        return None
 
     def test_done_but_not_heard(self) -> None:
         """A crawler that dies after its files appeared and before it said so is followed by one that asks for
