@@ -248,7 +248,7 @@ async def measure(options: argparse.Namespace) -> bool:
             result = await this.run(options.faults, options.patience)
         finally:
             this.end()
-        if result["whole"]:
+        if result["whole"] and not result["bugs"]:
             shutil.rmtree(this.directory, ignore_errors=True)
         else:
             say(f"chaos: what is left of this round is in {this.directory}")
