@@ -101,7 +101,7 @@ class TogetherTests(ServersCase):
     """What is said to one server reaches the crawlers of the other."""
 
     async def test_notified(self) -> None:
-        """A job submitted at A is with B's crawler at once, as is its cancel; both show the same events and progress."""
+        """A job submitted at A is with a crawler of B at once, so is its cancel; both tell of it alike."""
         await self.servers(a={"poll_interval": 0.2}, b={"poll_interval": RARELY})
         self.holder("c", self.other_socket)
         await self.connected("c")

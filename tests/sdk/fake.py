@@ -23,6 +23,7 @@ from crawlsock.wire.netstring import NetstringParser
 CATALOG = Catalog.load()
 CODEC = Codec(CATALOG, verify=True)
 JOB = "0d9488c2-7f3e-4a52-9c7e-{:012d}"
+SHUTDOWN = {"graceful": True, "deadline": 10, "reason": "restart", "reconnect_delay": 2.5}
 
 
 class FakeTransport(StringTransport):

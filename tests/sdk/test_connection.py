@@ -14,9 +14,7 @@ from twisted.trial.unittest import TestCase
 from crawlsock.sdk import Connection, NotConnected, Refused, Welcome
 from crawlsock.sdk.outbox import Request
 from crawlsock.wire.message import Message
-from tests.sdk.fake import CODEC, JOB, FakeServer, absent, busy
-
-SHUTDOWN = {"graceful": True, "deadline": 10, "reason": "restart", "reconnect_delay": 2.5}
+from tests.sdk.fake import CODEC, JOB, SHUTDOWN, FakeServer, absent, busy
 
 
 class FakePeer:

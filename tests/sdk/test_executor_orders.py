@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from crawlsock.sdk import Area, ChildJob, Credential, Job, JobCancelled, JobReleased, JobStopped, LeaseLost
-from tests.sdk.fake import JOB
+from tests.sdk.fake import JOB, SHUTDOWN
 from tests.sdk.test_executor_jobs import ExecutorCase
 
 
@@ -311,8 +311,7 @@ class Leaving(OrdersCase):
         """A crawler that the server asks to leave hands back its jobs, closes, and does not come back."""
         self.one()
         over = self.executor.when_over()
-        push = {"graceful": True, "deadline": 10, "reason": "r", "reconnect_delay": 0, "leave": True}
-        self.server.say("shutdown", push)
+        self.server.say("shutdown", {**SHUTDOWN, "leave": True})
         self.server.pass_time(30, 0.1)
         self.assertEqual((len(self.server.of("job_released")), len(self.server.attempts)), (1, 1))
         self.successResultOf(over)
