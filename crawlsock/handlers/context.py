@@ -85,6 +85,13 @@ class Feeds(Protocol):
         """End a subscription; one that is not there is ended already."""
 
 
+class Queue(Protocol):
+    """Keeps the number of live jobs within its limit."""
+
+    async def admit(self, jobs: int) -> None:
+        """Let so many new jobs pass, or refuse with ``queue_full``."""
+
+
 class Operations(Protocol):
     """What an operator may do to a running server."""
 
@@ -128,3 +135,4 @@ class Context:
     credentials: Credentials
     feeds: Feeds
     operations: Operations
+    queue: Queue

@@ -12,6 +12,7 @@ from crawlsock.store.values import Control
 
 async def job_submit(context: Context, *, jobs: list[dict[str, Any]]) -> Reply:
     """Make a job of every item; a bad one does not hurt its neighbours."""
+    await context.queue.admit(len(jobs))
     items = await context.store.submit([new_job(each) for each in jobs], accounts=context.peer.accounts)
     return Reply("job_submit_response", {"items": statuses(items)})
 

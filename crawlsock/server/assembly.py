@@ -25,6 +25,7 @@ from crawlsock.lifecycle import Duty, Lifecycle
 from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
 from crawlsock.server import middleware, routes
+from crawlsock.server.admission import Admission
 from crawlsock.server.credentials import CredentialKeeper
 from crawlsock.server.dispatcher import Dispatcher
 from crawlsock.server.factory import CrawlsockFactory
@@ -100,6 +101,7 @@ class Server:
         self.operations = OperationsDesk(
             clock, store, self.pool, self.dispatcher, settings, self.timing, masker, server_id
         )
+        self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
         self.duties = self._make_duties()
         settings.subscribe(self._settings_changed)
@@ -130,6 +132,7 @@ class Server:
             self.credentials,
             self.feeds,
             self.operations,
+            self.admission,
         )
 
     def _make_router(self, plugins: Sequence[IMessagePlugin], verify: bool) -> MessageRouter:

@@ -122,6 +122,9 @@ class IStore(Interface):
     def jobs(filter: JobFilter) -> Deferred[JobPage]:
         """Return one page of jobs, newest first."""
 
+    def live_jobs() -> Deferred[int]:
+        """Return how many jobs are not finished: what a limit of the queue is about. Cheap, also with many jobs."""
+
     def job_counts() -> Deferred[dict[str, int]]:
         """Return the number of jobs in every state, zeros included."""
 

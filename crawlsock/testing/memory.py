@@ -105,6 +105,10 @@ class MemoryStore(Presence):
         """List jobs, newest first."""
         return self._do(memory_views.jobs, filter)
 
+    def live_jobs(self) -> Deferred[int]:
+        """Count the jobs that are not finished."""
+        return self._do(memory_views.live_jobs)
+
     def job_counts(self) -> Deferred[dict[str, int]]:
         """Count jobs by state."""
         return self._do(memory_views.job_counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from crawlsock.jobs import TERMINAL, State
+from crawlsock.jobs import LIVE, TERMINAL, State
 from crawlsock.progress import Aggregate, Snapshot, job_view
 from crawlsock.store.values import (
     EventPage,
@@ -132,6 +132,11 @@ def _number(text: str, pointer: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise Refusal(ErrorCode.INVALID_MESSAGE, "this is no position that the store gave", pointer)
     return int(text)
+
+
+def live_jobs(world: World) -> int:
+    """Count the jobs that are not finished."""
+    return sum(job.state in LIVE for job in world.jobs.values())
 
 
 def job_counts(world: World) -> dict[str, int]:

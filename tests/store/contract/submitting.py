@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawlsock.jobs import State
+from crawlsock.jobs import LIVE, State
 from crawlsock.store.values import Backoff, Completion, JobFilter, NewJob
 from tests.store.contract.base import StoreContract, fresh_id
 
@@ -41,6 +41,13 @@ class Submitting(StoreContract):
         self.assertEqual((job.max_attempts, sorted(job.labels), job.job_key), (2, ["big", "eu"], "nightly"))
         self.assertEqual((job.payload, job.estimated_size), ({"deep": [1, {"text": "ä"}]}, 12))
         self.assertApproximates((job.run_at - self.in_(60)).total_seconds(), 0.0, 5.0)
+
+    async def test_live_jobs_are_those_not_finished(self) -> None:
+        """Every job counts as live until it is completed, failed or cancelled."""
+        # The queued one last: it would be what is assigned on the way to other states.
+        for state in sorted(State, key=lambda each: each is State.QUEUED):
+            await self.bring(state)
+        self.assertEqual(await self.store.live_jobs(), len(LIVE))
 
     async def test_the_same_id_again_makes_nothing(self) -> None:
         """An item sent twice with its id is created once and answered the same."""
