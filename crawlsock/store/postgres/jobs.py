@@ -290,7 +290,7 @@ class Jobs(Base):
         return self._fenced("end", Write(ref, body), wakes=True).addCallback(self._ended, ref)
 
     def forget_counts(self) -> None:
-        """Forget what was recorded: another server may have recorded more meanwhile."""
+        """Forget what was recorded: leases have ended, or another server may have recorded more meanwhile."""
         self._recorded.clear()
 
     def _ended(self, state: object, ref: JobRef) -> None:

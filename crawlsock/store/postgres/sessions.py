@@ -131,6 +131,7 @@ class Sessions(Jobs):
     async def end_session(self, session_id: str, reason: str) -> None:
         if is_uuid(session_id):
             await self.function("end_session", session_id, reason)
+            self.forget_counts()
             self._committed()
             self._work()
 
@@ -166,6 +167,7 @@ class Sessions(Jobs):
     async def stuck(self) -> list[Order]:
         rows = await self.function("stuck", self.poison_limit)
         if rows:
+            self.forget_counts()
             self._committed()
             self._work()
         return [Order("cancel", session_id, job_id, lease, "no progress") for session_id, job_id, lease in rows]
