@@ -2,7 +2,8 @@
 
 The law: a submission that would take the queue above `queue_limit` is refused whole, before the store hears of it. The
 count is the store's, taken again when it is old or when it decides; in between it is carried forward by what was
-admitted, so it errs on the side of counting again. What crawlers discover is not refused: a crawl would lose what it found.
+admitted, so it errs on the side of counting again. What crawlers discover is not refused: a crawl would lose what it
+found.
 """
 
 from __future__ import annotations
