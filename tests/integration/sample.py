@@ -41,7 +41,7 @@ _samples: dict[tuple[str, ...], Sample] = {}
 
 
 async def shared_sample(
-    *, projects: int = 12, items: int = 1500, latency: float = 150.0, extra: tuple[str, ...] = ()
+    *, projects: int = 12, items: int = 1500, latency: float = 100.0, extra: tuple[str, ...] = ()
 ) -> Sample:
     """Return a sample of this size, begun if it does not run yet. `latency`: milliseconds an answer takes."""
     options = ("--projects", str(projects), "--items", str(items), "--latency", str(latency), *extra)

@@ -90,7 +90,7 @@ class EveryMessageTests(FaultCase):
     async def test_every_message(self) -> None:
         """After the job has gone to another, each message type with the old lease is refused and changes no row."""
         self.use_shared_database()
-        await self.server(lease_length=1)
+        await self.server(heartbeat_interval=10, lease_length=30)
         self.assertEqual(len(self.messages()), 9)
         webapp, old = Client(self.socket), Client(self.socket)
         webapp.hello("webapp", self.token("webapp"))
@@ -103,6 +103,8 @@ class EveryMessageTests(FaultCase):
             old.send("job_progress", {"seq": 1, "stage": "fetching", "resume_state": {"page": 3}}, **lost),
         ):
             self.assertEqual(old.reply(number)["type"], "ack")
+        # Its deadline passes, by the only clock that counts.
+        self.rows("UPDATE crawlsock.crawler_session SET deadline = now() - interval '1 s'")
         gone = "SELECT FROM crawlsock.crawler_session WHERE crawler_id = 'old' AND ended_at IS NOT NULL"
         await until("its session ends", lambda: self.rows(gone))
 
