@@ -16,6 +16,8 @@ from crawlsock.cli.exits import CommandError, Exit
 from crawlsock.config import Loaded
 from crawlsock.config.endpoints import escape_argument
 
+_PEOPLE = frozenset({"admin", "webapp", "monitor"})
+
 
 @frozen
 class Access:
@@ -23,6 +25,7 @@ class Access:
 
     endpoint: str
     token: str = field(repr=False)
+    role: str
 
 
 def find_access(invocation: Invocation, role: str, *, wait: bool = False) -> Access:
@@ -41,7 +44,19 @@ def find_access(invocation: Invocation, role: str, *, wait: bool = False) -> Acc
         endpoint, absent = named, None
     if absent is not None and not wait:
         raise CommandError(Exit.NOT_REACHABLE, absent)
-    return Access(endpoint, _token(invocation, loaded, role))
+    token = _token(invocation, loaded, role)
+    return Access(endpoint, token, _role_of(token, role))
+
+
+def _role_of(token: str, usual: str) -> str:
+    """Return the role that a person's token was made for: it is written in the token, ``cs_<role>_...``.
+
+    What a webapp's token may do is then for the server to say, command by command. Crawlers are no
+    people: a crawler's token keeps the role that the command has, and is refused.
+    """
+    prefix, _, rest = token.partition("_")
+    made_for = rest.partition("_")[0]
+    return made_for if prefix == "cs" and usual in _PEOPLE and made_for in _PEOPLE else usual
 
 
 def _own_socket(loaded: Loaded) -> tuple[str, str | None]:

@@ -101,7 +101,7 @@ class ReactorRuntime:
         """Make a manager from what options, environment and configuration say."""
         access = find_access(invocation, role)
         try:
-            return JobManager(access.endpoint, access.token, role=role)
+            return JobManager(access.endpoint, access.token, role=access.role)
         except (ValueError, TypeError) as error:
             raise CommandError(
                 Exit.BAD_CONFIGURATION,
