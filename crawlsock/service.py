@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import resource
 import signal
 import uuid
 from pathlib import Path
@@ -45,6 +46,9 @@ VERSION_MISMATCH: Final = 8
 """Exit code: the database belongs to a newer crawlsock."""
 _START_DEADLINE: Final = 90.0
 _WORDS_FOR_WAITING: Final = 5.0
+_DESCRIPTORS_A_CONNECTION: Final = 2
+"""A crawler's socket, and what watches its process."""
+_DESCRIPTORS_BESIDE: Final = 256
 
 
 class StartError(Exception):
@@ -121,6 +125,7 @@ class Crawlsock:
         if self._parts is not None:
             return
         settings = self.settings.current
+        self._allow_descriptors(settings.max_connections)
         try:
             server_id = self._identity.take()
             dsn = await self._find_database(settings)
@@ -134,9 +139,7 @@ class Crawlsock:
         _settle_memory()
         if self._logs is not None:
             self._following = self.settings.subscribe(self._follow)
-        self._log.info(
-            "crawlsock {version} is ready", version=crawlsock.__version__, server_id=self.server.server_id
-        )
+        self._log.info("crawlsock {version} is ready", version=crawlsock.__version__, server_id=self.server.server_id)
 
     async def _stop(self) -> None:
         if self._following is not None:
@@ -207,6 +210,22 @@ class Crawlsock:
                     SocketServer(self._reactor, endpoint, self.server.factory),
                 )
         return parts
+
+    def _allow_descriptors(self, connections: int) -> None:
+        """Take as many descriptors as connections may need, when the system's hard limit allows it."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = connections * _DESCRIPTORS_A_CONNECTION + _DESCRIPTORS_BESIDE
+        if soft == resource.RLIM_INFINITY or soft >= needed:
+            return
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < needed:
+            self._log.warn(
+                "{allowed} open files are too few for max_connections={connections}, which may need {needed}",
+                allowed=allowed,
+                connections=connections,
+                needed=needed,
+            )
 
     def _database_changed(self, state: str, reason: str) -> None:
         level = self._log.info if state == "up" else self._log.warn
