@@ -29,7 +29,7 @@ from crawlsock.store.errors import (
     Unsuitable,
     from_sqlstate,
 )
-from crawlsock.store.handshake import check_server, greeting
+from crawlsock.store.handshake import NETWORK, check_server, greeting
 from crawlsock.store.lane import SERVER_GRACE, Lane, Transaction
 from crawlsock.store.listener import Listener, Notice
 from crawlsock.store.pool import UP, Pool, Row, Statistics
@@ -37,16 +37,6 @@ from crawlsock.store.resolve import resolve
 from crawlsock.store.shield import cancellable
 
 T = TypeVar("T")
-
-# What the kernel does about a peer that vanished; of no effect on a Unix socket. A value in the DSN wins.
-_NETWORK: Final[dict[str, Any]] = {
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15000,
-    "client_encoding": "UTF8",
-}
 
 
 def _as_text(value: Any, cursor: Any) -> Any:
@@ -64,13 +54,35 @@ _TEXT_ARRAY: Final = extensions.new_array_type((199, 3807, 2951), "CRAWLSOCK_TEX
 _BYTES: Final = extensions.new_type((17,), "CRAWLSOCK_BYTES", _as_bytes)
 
 
+class _Cursor(txpostgres.Cursor):  # type: ignore[misc]
+    """Txpostgres' cursor, watched through the descriptor of its connection."""
+
+    def fileno(self) -> int:
+        return int(self._connection.fileno())
+
+
 class _Wire(txpostgres.Connection):  # type: ignore[misc]
-    """Txpostgres' connection, calm when it dies while idle, and with notifications delivered directly."""
+    """Txpostgres' connection, calm when it dies while idle, and with notifications delivered directly.
+
+    The reactor watches a duplicate of the driver's descriptor. The driver closes its own when it sees that the server
+    is gone; the reactor would then keep a dead number for watched, and be deaf to whoever gets it next."""
+
+    cursorFactory = _Cursor
 
     def __init__(self, reactor: Any, lost: Callable[[str], None]) -> None:
         super().__init__(reactor)
         self._told_lost = lost
+        self._descriptor = -1
         self.notified: Callable[[str, str], None] | None = None
+
+    def fileno(self) -> int:
+        return self._descriptor if self._descriptor >= 0 else int(super().fileno())
+
+    def settle(self) -> None:
+        """Watch a descriptor of our own from now on; while connecting, the driver may change its one."""
+        self.reactor.removeReader(self)
+        self._descriptor = os.dup(self._connection.fileno())
+        self.reactor.addReader(self)
 
     def doRead(self) -> None:
         try:
@@ -78,22 +90,12 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
         except psycopg2.Error as error:
             # Stock raises into the reactor, which logs a traceback for every restart of the database.
             self._told_lost(str(error).strip() or "the server closed the connection")
-        except ValueError:
-            self._lost_unnoticed()
-
-    def cursorFinished(self, cursor: Any) -> None:
-        try:
-            super().cursorFinished(cursor)
-        except ValueError:
-            self._lost_unnoticed()
-
-    def _lost_unnoticed(self) -> None:
-        # A broken connection that the driver still calls open has no descriptor, and the reactor refuses -1.
-        self._told_lost("the server closed the connection")
+            return
+        if not self._connection.closed and self._connection.fileno() < 0:
+            self._told_lost("the server closed the connection")  # which the driver still calls open
 
     def connectionLost(self, reason: Any) -> None:
-        # A reactor may report a lost peer without a read; then stock swallows it when no statement is under
-        # way.
+        # A reactor may report a lost peer without a read; with no statement under way, stock swallows that.
         idle = self._pollingD is None
         super().connectionLost(reason)
         if idle:
@@ -109,12 +111,14 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
     def unwatch(self) -> None:
         """Take the connection and its cursors out of the reactor while the descriptor still is what it was.
 
-        Stock removes only itself; a reactor that knows the cursor would go on watching a number that is soon
-        somebody else's.
+        Stock removes only itself; the cursor's number would go on being watched, and soon be somebody else's.
         """
         for watched in (self, *self._cursors):
             self.reactor.removeReader(watched)
             self.reactor.removeWriter(watched)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Connection:
@@ -146,15 +150,14 @@ class Connection:
         self._wire.notified = observer
 
     def close(self, reason: str) -> None:
-        """Close for real, whatever the server does: out of the reactor, descriptor closed. Twice is once."""
+        """Close for real, whatever the server does: out of the reactor, descriptors closed. Twice is once."""
         if self._reason is not None:
             return
         self._reason = reason
         if self._wire.pollable() is not None:
             self._wire.unwatch()
             self._wire.close()
-            # Once more, directly: stock leaves out a connection that broke, whose descriptor is open
-            # nevertheless.
+            # Once more, directly: stock leaves out a connection that broke, though its descriptor is open.
             self._wire.pollable().close()
         observers, self._observers = self._observers, []
         for observer in observers:
@@ -174,6 +177,7 @@ class Connection:
                 raise DatabaseAway(self._reason or _message_of(error)) from None
             except Exception as error:
                 raise DatabaseAway(self._reason or str(error) or type(error).__name__) from None
+            self._wire.settle()
             for caster in (_TEXT, _TEXT_ARRAY, _BYTES):
                 extensions.register_type(caster, self._wire.pollable())
             await self._greet(settings, timeout)
@@ -288,7 +292,7 @@ class Database:
         self._deadline = statement_deadline
         self._patience = acquire_timeout
         self._jitter = jitter
-        self._options = {name: value for name, value in _NETWORK.items() if name not in given}
+        self._options = {name: value for name, value in NETWORK.items() if name not in given}
         self._options["application_name"] = application_name
         self._settings = {
             "TimeZone": "UTC",

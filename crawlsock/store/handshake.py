@@ -6,11 +6,21 @@ One statement does both, so that a connection costs one round trip before its fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from crawlsock.store.errors import DatabaseAway, Unsuitable
 
 OLDEST_SERVER: Final = 140000
+
+# What the kernel does about a peer that vanished; of no effect on a Unix socket. A value in the DSN wins.
+NETWORK: Final[dict[str, Any]] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+    "client_encoding": "UTF8",
+}
 
 _LOOK: Final = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"

@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
-from crawlsock.store.database import Database
+from crawlsock.store.database import Connection, Database
 from crawlsock.store.errors import CommitUnknown, DatabaseAway
 from crawlsock.store.lane import Transaction
 from crawlsock.store.listener import Notice
@@ -32,6 +32,18 @@ class LostConnections(DatabaseCase):
         results = await gatherResults([database.call("SELECT 1") for _ in range(30)])
         self.assertEqual(results, [[(1,)]] * 30)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_descriptor_closed_by_the_driver(self) -> None:
+        """A connection whose descriptor the driver has closed first leaves nothing behind that the reactor watches."""
+        connection = Connection(reactor)
+        await connection.open(self.dsn, {}, {}, 5)
+        readers = len(reactor.getReaders())
+        # What libpq does when it finds the server gone, before anybody is told.
+        os.close(connection._wire.pollable().fileno())
+        connection.close("the server is gone")
+        self.assertEqual(len(reactor.getReaders()), readers - 1)
+        self.assertEqual([each for each in reactor.getReaders() if each.fileno() < 0], [])
+        self.assertFalse(connection.alive)
 
     async def test_backend_killed_while_writing(self) -> None:
         """A writing call whose backend dies has an unknown outcome; a read is plainly away."""
@@ -72,6 +84,7 @@ class LostConnections(DatabaseCase):
     async def test_stopped_backend(self) -> None:
         """A stopped backend costs one call its deadline, and leaves neither descriptor nor reader behind."""
         database = await self.database(size=1)
+        await until(lambda: database.listener.works)
         readers, sockets = len(reactor.getReaders()), open_sockets()
         pid = (await database.call("SELECT pg_backend_pid()"))[0][0]
         os.kill(pid, signal.SIGSTOP)
