@@ -110,6 +110,10 @@ class Vault:
         sealed = self._ciphers[self._first].encrypt(nonce, text.encode(), header + binding.encoded())
         return header + nonce + sealed
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Tell whether it is sealed with the first key: one that is not keeps an old key from going."""
+        return bytes(sealed[1 : 1 + _KEY_ID_BYTES]) == self._first
+
     def open(self, sealed: bytes, binding: Binding) -> Secrets:
         """Return the secrets. Raises `VaultError` when the key, or what they are bound to, is another one."""
         sealed = bytes(sealed)

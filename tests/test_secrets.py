@@ -70,6 +70,7 @@ class SealTests(unittest.TestCase):
         self.assertEqual(both.open(old, BINDING), SECRETS)
         new = both.seal(SECRETS, BINDING)
         self.assertRaises(VaultError, self.vault.open, new, BINDING)
+        self.assertEqual([both.is_current(each) for each in (old, new)], [False, True])
 
 
 class KeyFileTests(unittest.TestCase):

@@ -163,7 +163,8 @@ class CredentialKeeper:
             row = await self._store.credential(account)
             if row is None or (row.host, row.kind, row.state) != (host, kind, "valid"):
                 return False
-            return self.open(row) == secrets
+            # Under an old key it is sealed anew, so that storing all credentials again ends the old key's use.
+            return self._vault.is_current(row.sealed.blob) and self.open(row) == secrets
         except VaultError:
             return False
         except Refusal as refusal:
