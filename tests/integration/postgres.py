@@ -12,6 +12,7 @@ import atexit
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,7 +155,12 @@ def _make_cluster() -> SharedCluster:
         return SharedCluster(dsn=given, embedded=None, directory=None)
     directory = public_temporary_directory()
     embedded = EmbeddedPostgres(directory / "data", prefer=chosen_programs())
-    return SharedCluster(dsn=embedded.start().dsn(), embedded=embedded, directory=directory)
+    cluster = embedded.start()
+    # What this server holds is thrown away, and nobody pulls its plug: tests that kill one have their own.
+    with (cluster.data_dir / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+        configuration.write("fsync = off\nfull_page_writes = off\n")
+    os.kill(embedded.pid() or 0, signal.SIGHUP)
+    return SharedCluster(dsn=cluster.dsn(), embedded=embedded, directory=directory)
 
 
 async def _migrate_here(reactor: object, dsn: str) -> None:
