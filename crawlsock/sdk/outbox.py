@@ -24,9 +24,10 @@ class Request:
     :ivar keep: whether it is sent again after a lost link or a "not now".
     :ivar order: its place in line, for ever.
     :ivar refusals: how often it was refused for the time being.
+    :ivar refused: why it was refused the last time; `None` while it is in flight, since that may have acted.
     """
 
-    __slots__ = ("data", "done", "id", "job_id", "keep", "lease", "order", "refusals", "type")
+    __slots__ = ("data", "done", "id", "job_id", "keep", "lease", "order", "refusals", "refused", "type")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Request:
         self.keep = keep
         self.order = 0
         self.refusals = 0
+        self.refused: Exception | None = None
         self.id = 0
 
 
@@ -84,6 +86,7 @@ class Outbox:
         request = self.waiting.popleft()
         self._id += 1
         request.id = self._id
+        request.refused = None
         self.in_flight[self._id] = request
         return request
 
@@ -96,9 +99,10 @@ class Outbox:
         """Take out the request with this id; `None` if there is none (given up, or never was)."""
         return self.in_flight.pop(id, None)
 
-    def put_aside(self, request: Request) -> None:
+    def put_aside(self, request: Request, why: Exception | None = None) -> None:
         """Keep a request that was refused for the time being, until `again()`."""
         request.refusals += 1
+        request.refused = why
         self.set_aside.append(request)
 
     def again(self, request: Request | None = None) -> None:

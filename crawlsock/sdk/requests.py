@@ -87,7 +87,8 @@ class Requests:
         Send a request, again after a lost link or a "not now", until there is an answer.
 
         :param deadline: seconds after which to give up; default: never.
-        :returns: the reply. Fails with `Refused`, `NotAnswered` (deadline) or `NotConnected` (stopped).
+        :returns: the reply. Fails with `Refused` (for good, or "not now" until the deadline), `NotAnswered` (deadline)
+            or `NotConnected` (stopped).
         """
         answer: Deferred[Message] = Deferred(lambda _: self.outbox.give_up(request))
 
@@ -192,7 +193,9 @@ class Requests:
     def _too_late(self, request: Request, deadline: float) -> None:
         self.outbox.give_up(request)
         why = "" if self._link is not None else ", and there is no connection"
-        tell(request.done, None, NotAnswered(f"no answer to {request.type} in {deadline:g} seconds{why}"))
+        silence = NotAnswered(f"no answer to {request.type} in {deadline:g} seconds{why}")
+        # The server did answer, with a "not now" each time: that tells the caller more.
+        tell(request.done, None, request.refused or silence)
 
     # Answers.
 
@@ -232,7 +235,7 @@ class Requests:
 
     def _later(self, request: Request, refused: Refused) -> None:
         """Send a request again after a while; if nothing at all is wanted now, hold everything back."""
-        self.outbox.put_aside(request)
+        self.outbox.put_aside(request, refused)
         least = PAUSE if refused.retry_after is None else min(refused.retry_after, LONGEST_PAUSE)
         delay = least + self._random.uniform(0, min(PAUSE, least))
         if refused.code not in NOT_NOW:

@@ -167,6 +167,15 @@ class Asking(ConnectionCase):
         self.failureResultOf(asked, NotAnswered)
         self.assertEqual(len(self.requests.outbox), 0)
 
+    def test_deadline_of_what_was_refused_all_the_time(self) -> None:
+        """A request that was told "not now" until its deadline fails with that refusal, not with silence."""
+        self.begin()
+        self.server.rules["job_started"] = lambda m: self.server.refuse(m, "queue_full")
+        asked = self.requests.ask("job_started", job_id=JOB.format(1), lease="l", deadline=5)
+        self.server.pass_time(6, 0.5)
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, "queue_full")
+        self.assertEqual(len(self.requests.outbox), 0)
+
     def test_giving_up(self) -> None:
         """Cancelling the Deferred of a request forgets the request."""
         self.begin()
