@@ -44,7 +44,9 @@ def crawl(
     The second one ends at once. While there is no server it waits for one.
     """
     from crawlsock.cli.access import find_access
+    from crawlsock.cli.exits import CommandError, Exit
     from crawlsock.gitlab import make_executor
+    from crawlsock.gitlab.hosts import HostRefused
 
     if log_level is not None:
         invocation.options["log_level"] = log_level
@@ -52,15 +54,21 @@ def crawl(
     access = find_access(invocation, "crawler", wait=True)
     _log(settings, access.token)
     os.umask(0o027)
-    executor = make_executor(
-        access.endpoint,
-        access.token,
-        output_root=output,
-        slots=slots,
-        allowed_hosts=allowed_hosts,
-        crawler_id=crawler_id,
-        labels=[each.strip() for each in labels.split(",") if each.strip()],
-    )
+    try:
+        executor = make_executor(
+            access.endpoint,
+            access.token,
+            output_root=output,
+            slots=slots,
+            allowed_hosts=allowed_hosts,
+            crawler_id=crawler_id,
+            labels=[each.strip() for each in labels.split(",") if each.strip()],
+        )
+    except HostRefused:
+        raise
+    except ValueError as error:
+        # Options were checked before: what is left is an endpoint that is none, or must not be used.
+        raise CommandError(Exit.BAD_CONFIGURATION, f"{access.endpoint} cannot be connected to: {error}") from None
     executor.run()
 
 

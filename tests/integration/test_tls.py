@@ -181,6 +181,15 @@ class TLSTests(FaultCase):
         view = await webapp.wait(job_id, timeout=10)
         self.assertEqual((view["state"], view["attempt"], view["losses"], view["failures"]), ("completed", 2, 1, 0))
 
+    async def test_unchecked(self) -> None:
+        """A crawler that was told to check nobody's certificate does not start, and says what to write."""
+        token = self.directory / "token"
+        token.write_text("cs_crawler_none")
+        where = ("--endpoint", f"ssl:localhost:{self.port}", "--token-file", token, "--output", self.output)
+        crawler = self.children.begin("crawler", python("crawlsock.cli", "crawl", *where))
+        self.assertEqual(await crawler.ended(), 7)
+        self.assertTrue(crawler.said("write tls:host:port"))
+
     async def test_plain_bytes(self) -> None:
         """Who does not speak TLS is cut off, and others are served."""
         await self.tls_server()
