@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.wire.errors import ErrorCode, Refusal
@@ -40,9 +41,11 @@ class Admission:
 
     async def admit(self, jobs: int) -> None:
         """Let so many jobs pass. Fails with `Refusal` ``queue_full``, and ``unavailable`` when the store is away."""
-        if self._age() > FRESH_SECONDS or (self._over(jobs) and self._age() >= RETRY_SECONDS):
-            self._live = await self._store.live_jobs()
-            self._counted_at = self._clock.seconds()
+        if self._counted_at is None or (self._over(jobs) and self._age() >= RETRY_SECONDS):
+            await self._count()
+        elif self._age() > FRESH_SECONDS:
+            # Far from the limit nobody waits for a count: it is for the next ones.
+            Deferred.fromCoroutine(self._count()).addErrback(lambda failure: failure.trap(Refusal))
         if self._over(jobs):
             raise Refusal(
                 ErrorCode.QUEUE_FULL,
@@ -51,8 +54,16 @@ class Admission:
             )
         self._live += jobs
 
+    async def _count(self) -> None:
+        before, self._counted_at = self._counted_at, self._clock.seconds()
+        try:
+            self._live = await self._store.live_jobs()
+        except Refusal:
+            self._counted_at = before
+            raise
+
     def _over(self, jobs: int) -> bool:
         return self._live + jobs > self._limit()
 
     def _age(self) -> float:
-        return float("inf") if self._counted_at is None else self._clock.seconds() - self._counted_at
+        return self._clock.seconds() - (self._counted_at or 0.0)
