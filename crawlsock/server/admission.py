@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -38,14 +39,15 @@ class Admission:
         self._limit = limit
         self._live = 0
         self._counted_at: float | None = None
+        self._counting = False
 
     async def admit(self, jobs: int) -> None:
         """Let so many jobs pass. Fails with `Refusal` ``queue_full``, and ``unavailable`` when the store is away."""
         if self._counted_at is None or (self._over(jobs) and self._age() >= RETRY_SECONDS):
             await self._count()
-        elif self._age() > FRESH_SECONDS:
+        elif self._age() > FRESH_SECONDS and not self._counting:
             # Far from the limit nobody waits for a count: it is for the next ones.
-            Deferred.fromCoroutine(self._count()).addErrback(lambda failure: failure.trap(Refusal))
+            Deferred.fromCoroutine(self._count()).addErrback(self._not_counted)
         if self._over(jobs):
             raise Refusal(
                 ErrorCode.QUEUE_FULL,
@@ -55,12 +57,16 @@ class Admission:
         self._live += jobs
 
     async def _count(self) -> None:
-        before, self._counted_at = self._counted_at, self._clock.seconds()
+        self._counting = True
         try:
             self._live = await self._store.live_jobs()
-        except Refusal:
-            self._counted_at = before
-            raise
+            self._counted_at = self._clock.seconds()
+        finally:
+            self._counting = False
+
+    def _not_counted(self, failure: Failure) -> None:
+        # The store is away; the submission that asked finds that out for itself.
+        failure.trap(Refusal)
 
     def _over(self, jobs: int) -> bool:
         return self._live + jobs > self._limit()
