@@ -9,11 +9,10 @@ found.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -64,7 +63,7 @@ class Admission:
         finally:
             self._counting = False
 
-    def _not_counted(self, failure: Failure) -> None:
+    def _not_counted(self, failure: Any) -> None:
         # The store is away; the submission that asked finds that out for itself.
         failure.trap(Refusal)
 
