@@ -87,12 +87,13 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
     def doRead(self) -> None:
         try:
             super().doRead()
-        except psycopg2.Error as error:
+            broken = not self._connection.closed and self._connection.fileno() < 0
+            gone = "the server closed the connection" if broken else ""
+        except (psycopg2.Error, ValueError) as error:
             # Stock raises into the reactor, which logs a traceback for every restart of the database.
-            self._told_lost(str(error).strip() or "the server closed the connection")
-            return
-        if not self._connection.closed and self._connection.fileno() < 0:
-            self._told_lost("the server closed the connection")  # which the driver still calls open
+            gone = str(error).strip() or "the server closed the connection"
+        if gone and self._descriptor >= 0:  # while connecting, whoever waits is told
+            self._told_lost(gone)
 
     def connectionLost(self, reason: Any) -> None:
         # A reactor may report a lost peer without a read; with no statement under way, stock swallows that.
@@ -109,10 +110,7 @@ class _Wire(txpostgres.Connection):  # type: ignore[misc]
                 self.notified(notice.channel, notice.payload)
 
     def unwatch(self) -> None:
-        """Take the connection and its cursors out of the reactor while the descriptor still is what it was.
-
-        Stock removes only itself; the cursor's number would go on being watched, and soon be somebody else's.
-        """
+        """Take the connection and its cursors out of the reactor; stock removes only itself."""
         for watched in (self, *self._cursors):
             self.reactor.removeReader(watched)
             self.reactor.removeWriter(watched)
