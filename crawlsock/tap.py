@@ -148,7 +148,12 @@ def _make_root(loaded: Loaded, twistd: Mapping[str, object]) -> _Root:
     # reactor must not be installed before twistd has read which one was asked for.
     from twisted.internet import reactor
 
-    from crawlsock.service import make_service
+    try:
+        from crawlsock.service import make_service
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == _NAME:
+            raise
+        _refuse(f"the server needs {error.name}, which is not installed; pip install '{_NAME}[server]'")
 
     # twistd sets this umask only when it becomes a daemon, and its --umask comes later than this and wins.
     os.umask(0o077)

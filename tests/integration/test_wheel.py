@@ -4,6 +4,7 @@ for.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -53,29 +55,31 @@ def files_below(*folders: str) -> set[str]:
     }
 
 
+@cache
+def build() -> tuple[Path, Path, Path]:
+    """Build once: the source distribution from a copy of the tree, the wheel from the source distribution.
+
+    (Not in ``setUpClass``, which trial does not call.) Returns their folder, which goes at exit, and the two.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="crawlsock-wheel-"))
+    atexit.register(shutil.rmtree, directory)
+    source, unpacked = directory / "source", directory / "unpacked"
+    shutil.copytree(ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(*NOT_OURS))
+    run(sys.executable, "-c", BUILD.format(kind="sdist"), directory, cwd=source)
+    (sdist,) = directory.glob("*.tar.gz")
+    unpacked.mkdir()
+    run("tar", "xzf", sdist, cwd=unpacked)
+    (root,) = unpacked.iterdir()
+    run(sys.executable, "-c", BUILD.format(kind="wheel"), directory, cwd=root)
+    (wheel,) = directory.glob("*.whl")
+    return directory, sdist, wheel
+
+
 class DistributionTests(SynchronousTestCase):
-    """Build once: the source distribution from a copy of the tree, the wheel from the source distribution."""
+    """The source distribution, and the wheel made from it."""
 
-    directory: Path
-    sdist: Path
-    wheel: Path
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.directory = Path(tempfile.mkdtemp(prefix="crawlsock-wheel-"))
-        source, unpacked = cls.directory / "source", cls.directory / "unpacked"
-        shutil.copytree(ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(*NOT_OURS))
-        run(sys.executable, "-c", BUILD.format(kind="sdist"), cls.directory, cwd=source)
-        (cls.sdist,) = cls.directory.glob("*.tar.gz")
-        unpacked.mkdir()
-        run("tar", "xzf", cls.sdist, cwd=unpacked)
-        (root,) = unpacked.iterdir()
-        run(sys.executable, "-c", BUILD.format(kind="wheel"), cls.directory, cwd=root)
-        (cls.wheel,) = cls.directory.glob("*.whl")
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        shutil.rmtree(cls.directory)
+    def setUp(self) -> None:
+        self.directory, self.sdist, self.wheel = build()
 
     def environment(self, name: str) -> Path:
         """Make an empty environment and return its folder of programs."""
@@ -143,14 +147,18 @@ class DistributionTests(SynchronousTestCase):
             f"print([name for name in {servers_own!r} if util.find_spec(name)])"
         )
         self.assertEqual(run(programs / "python", "-c", imports, cwd=self.directory), "[]\n")
-        complaint = subprocess.run([programs / "crawlsock"], cwd=self.directory, capture_output=True, text=True)
-        self.assertNotEqual(complaint.returncode, 0)
-        self.assertIn("crawlsock[cli]", complaint.stderr)
-        self.assertEqual(len(complaint.stderr.splitlines()), 1)
+        for command, extra in ((["crawlsock"], "cli"), (["twistd", "-n", "crawlsock"], "server")):
+            program, *options = command
+            complaint = subprocess.run(
+                [programs / program, *options], cwd=self.directory, capture_output=True, text=True
+            )
+            self.assertNotEqual(complaint.returncode, 0)
+            self.assertIn(f"crawlsock[{extra}]", complaint.stderr)
+            self.assertEqual(len(complaint.stderr.splitlines()), 1)
 
         self.install(programs, "[server]")
         for _ in range(2):  # the second time from the cache of plugins that the first has written
             self.assertIn("    crawlsock ", run(programs / "twistd", "--help", cwd=self.directory))
-        options = run(programs / "twistd", "crawlsock", "--help", cwd=self.directory)
-        self.assertIn("--lease-length=", options)
+        known = run(programs / "twistd", "crawlsock", "--help", cwd=self.directory)
+        self.assertIn("--lease-length=", known)
         self.assertIn(crawlsock.__version__, run(programs / "crawlsock", "--version", cwd=self.directory))
