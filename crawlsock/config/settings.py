@@ -369,7 +369,7 @@ class Settings:
     http_endpoint: str | None = setting(
         optional(ENDPOINT),
         "tcp:8420:interface=127.0.0.1",
-        "Where health, metrics, the API and the dashboard are served.",
+        "Reserved for health, metrics, the API and the dashboard. This version serves nothing there.",
         group=_HTTP,
         profiles={"test": "none"},
     )
