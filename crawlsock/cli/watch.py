@@ -91,13 +91,25 @@ async def follow(
         finally:
             ticking.stop()
             await ticks
+    if last.result is not Exit.DONE:
+        raise CommandError(last.result, _what_ended_badly(last))
     return last.result
+
+
+def _what_ended_badly(last: Snapshot) -> str:
+    job_id, state = last.job["job_id"], last.job["state"]
+    if state != "completed":
+        return f"job {job_id} is {state}; crawlsock show {job_id} tells why"
+    bad = next(state for state in ("failed", "cancelled") if last.states.get(state))
+    root = last.job.get("root_id", job_id)
+    return f"{last.states[bad]} of the jobs below {job_id} {bad}; crawlsock jobs --root {root} --state {bad} lists them"
 
 
 async def _until_over(manager: JobManager, job_id: str, show: Callable[[Snapshot], None]) -> Snapshot:
     from twisted.internet.task import deferLater
 
-    from crawlsock.sdk import NotAnswered
+    from crawlsock.sdk import NotAnswered, Refused
+    from crawlsock.sdk.requests import NOT_NOW
 
     pace = Pace()
     while True:
@@ -106,6 +118,10 @@ async def _until_over(manager: JobManager, job_id: str, show: Callable[[Snapshot
         except NotAnswered:
             # The server is away. The connection comes back by itself; so do we.
             continue
+        except Refused as refused:
+            if refused.code not in NOT_NOW:
+                raise
+            continue  # its database is away, and has been for as long as a request waits
         rate = pace.rate(manager.clock.seconds(), snapshot.progress["processed"])
         show(attrs.evolve(snapshot, rate=rate))
         if snapshot.over:

@@ -55,6 +55,9 @@ class WatchTests(SynchronousTestCase):
         ended = self.world.invoke("watch", "--json", self.root)
         self.assertEqual(ended.code, 1)
         self.assertEqual((ended.objects[-1]["over"], ended.objects[-1]["job"]["job_id"]), (True, self.root))
+        self.assertIn(f"1 of the jobs below {self.root} failed; crawlsock jobs --root {self.root}", ended.err)
+        alone = self.world.invoke("watch", second["job_id"])
+        self.assertIn(f"job {second['job_id']} is failed; crawlsock show", alone.err.splitlines()[-1])
 
     def test_without_a_job_the_newest_crawl_is_watched(self) -> None:
         """`watch` alone follows the tree of the newest job under way; with none it ends with 2."""
@@ -108,6 +111,21 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(ended.code, 0, ended)
         self.assertIn("the server is away; waiting for it\n", ended.err)
         self.assertIn("the server is back\n", ended.err)
+
+    def test_a_long_absence_of_the_database_is_survived(self) -> None:
+        """The database is away for longer than a request waits; the watch goes on, and ends with the result."""
+        peer, jobs = self.begin()
+        store = self.world.harness.store
+        self.world.runtime.steps = [
+            *[lambda: None] * 10,
+            store.take_down,
+            *[lambda: None] * 900,
+            store.bring_up,
+            *[lambda: None] * 100,
+            *[partial(self.world.say, peer, "job_completed", job) for job in jobs],
+        ]
+        ended = self.world.invoke("watch", self.root)
+        self.assertEqual(ended.code, 0, ended)
 
     def test_submit_waits_for_the_result(self) -> None:
         """`submit --wait` prints the id, watches, and ends with the job's result."""
