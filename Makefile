@@ -50,6 +50,7 @@ test: $(VENV)/.dev ## run every test, against a real PostgreSQL
 .PHONY: check
 check: $(VENV)/.dev ## lint, types, import law, generated documents
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m crawlsock.config docs --check

@@ -138,9 +138,7 @@ class Bench(Events):
 
     def opened(self, protocol: CrawlsockProtocol) -> Peer:
         """Make a crawler that has said hello."""
-        peer = Peer(
-            1, protocol, self.router.codec, self.clock, self.router.routes_for("crawler"), self.dirty.append
-        )
+        peer = Peer(1, protocol, self.router.codec, self.clock, self.router.routes_for("crawler"), self.dirty.append)
         peer.role, peer.session_id, peer.state = "crawler", "session", PeerState.READY
         unused: Any = None
         peer.context = Context(peer, self.store, *[unused] * 7)  # type: ignore[arg-type]

@@ -49,9 +49,7 @@ _SYSLOG: Mapping[str, int] = {
     "critical": syslog.LOG_CRIT,
 }
 # What the logger itself puts into an event; everything else are the fields of whoever logged.
-_OWN_FIELDS = frozenset(
-    {"message", "isError", "time", "format", "why", "failure", "printed", "logLevel", "system"}
-)
+_OWN_FIELDS = frozenset({"message", "isError", "time", "format", "why", "failure", "printed", "logLevel", "system"})
 _DEEPEST = 6
 
 
@@ -64,13 +62,7 @@ def _hide_by_name(event: LogEvent) -> LogEvent:
             # {request.token} and {headers[token]} reach a secret through a field with an innocent name.
             pieces = [
                 literal.replace("{", "{{").replace("}", "}}")
-                + (
-                    ""
-                    if field is None
-                    else HIDDEN
-                    if _reaches_secret(field)
-                    else _rebuild(field, spec, conversion)
-                )
+                + ("" if field is None else HIDDEN if _reaches_secret(field) else _rebuild(field, spec, conversion))
                 for literal, field, spec, conversion in Formatter().parse(text)
             ]
             hidden["log_format"] = "".join(pieces)
@@ -167,10 +159,7 @@ def _plain(name: str, value: object, masker: Masker, depth: int) -> object:
         return masker.mask(value)
     if depth < _DEEPEST:
         if isinstance(value, Mapping):
-            return {
-                masker.mask(str(key)): _plain(str(key), item, masker, depth + 1)
-                for key, item in value.items()
-            }
+            return {masker.mask(str(key)): _plain(str(key), item, masker, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [_plain(name, item, masker, depth + 1) for item in value]
     try:

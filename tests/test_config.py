@@ -127,9 +127,7 @@ class RefusalTests(ConfigTestCase):
 
     def test_an_unknown_option(self) -> None:
         """An option that does not exist is refused with the nearest one."""
-        self.assert_says(
-            self.refusal({"lease_lenght": "3"}, {}), "--lease-lenght", "did you mean --lease-length?"
-        )
+        self.assert_says(self.refusal({"lease_lenght": "3"}, {}), "--lease-lenght", "did you mean --lease-length?")
 
     def test_an_unknown_variable(self) -> None:
         """A variable with our prefix that we do not know is refused with the nearest one."""
@@ -147,9 +145,7 @@ class RefusalTests(ConfigTestCase):
     def test_an_unknown_key(self) -> None:
         """A key that does not exist is refused with its line and the nearest one."""
         path = self.write("c.toml", "queue_limit = 5\n\nlog-level = 'debug'\n")
-        self.assert_says(
-            self.refusal({"config": path}, {}), f"{path}:3: log-level", "did you mean log_level?"
-        )
+        self.assert_says(self.refusal({"config": path}, {}), f"{path}:3: log-level", "did you mean log_level?")
 
     def test_a_value_of_the_wrong_type(self) -> None:
         """A file's value of a type that cannot be meant is refused with its line."""
@@ -196,15 +192,11 @@ class RefusalTests(ConfigTestCase):
     def test_rules_between_settings_name_both_sources(self) -> None:
         """Where two settings contradict each other, both are named with the place each came from."""
         text = self.refusal({}, {"CRAWLSOCK_LEASE_LENGTH": "15 s"})
-        self.assert_says(
-            text, "15 s (environment CRAWLSOCK_LEASE_LENGTH)", "heartbeat_interval is 10 s (default)"
-        )
+        self.assert_says(text, "15 s (environment CRAWLSOCK_LEASE_LENGTH)", "heartbeat_interval is 10 s (default)")
 
     def test_other_rules(self) -> None:
         """Each of the other rules refuses what breaks it."""
-        self.assert_says(
-            self.refusal({"max_frame": "8 KiB", "max_frame_before_hello": "9 KiB"}, {}), "stranger"
-        )
+        self.assert_says(self.refusal({"max_frame": "8 KiB", "max_frame_before_hello": "9 KiB"}, {}), "stranger")
         self.assert_says(self.refusal({"rate_limit_burst": "1"}, {}), "burst")
         self.assert_says(self.refusal({"embedded_postgres": "off"}, {}), "DATABASE_URL")
         self.assert_says(self.refusal({"data_dir": "/" + "x" * 120}, {}), "runtime_dir", "107")
@@ -241,9 +233,7 @@ class SecretTests(ConfigTestCase):
 
     def test_a_file_of_a_secret_must_hold_it(self) -> None:
         """A secret's file that is missing, empty or no text is refused by name."""
-        self.assert_says(
-            self.refusal({"database_url_file": "/nowhere/url"}, {}), "/nowhere/url", "No such file"
-        )
+        self.assert_says(self.refusal({"database_url_file": "/nowhere/url"}, {}), "/nowhere/url", "No such file")
         self.assert_says(self.refusal({"database_url_file": self.write("url", "\n")}, {}), "is empty")
 
     def test_no_option_takes_a_secret(self) -> None:
@@ -285,9 +275,7 @@ class KindTests(SynchronousTestCase):
 
     def test_durations(self) -> None:
         """A duration is a number with a unit, in seconds without one, and shows as it may be written."""
-        self.reads(
-            DURATION, ("30", 30.0), ("500ms", 0.5), ("1.5 min", 90.0), ("24 h", 86400.0), ("30d", 2592000.0)
-        )
+        self.reads(DURATION, ("30", 30.0), ("500ms", 0.5), ("1.5 min", 90.0), ("24 h", 86400.0), ("30d", 2592000.0))
         self.reads(DURATION, ("0", 0.0), ("1_000", 1000.0))
         self.refuses(DURATION, "", "-1", "1 year", "nan", "inf", "1e3", "s", "1 S", "١")
 

@@ -140,9 +140,7 @@ class JSONTests(LogsTestCase):
         """Lone surrogates, huge numbers, NaN, cycles and objects that cannot be shown break no line."""
         cycle: list[object] = []
         cycle.append(cycle)
-        self.log.info(
-            "odd", a="\ud800", b=2**70, c=float("nan"), d=cycle, e=Unshowable(), f={1: 2}, g=b"\xff"
-        )
+        self.log.info("odd", a="\ud800", b=2**70, c=float("nan"), d=cycle, e=Unshowable(), f={1: 2}, g=b"\xff")
         self.assertEqual(self.document()["message"], "odd")
         self.assertIn("ZeroDivisionError", self.document()["fields"]["e"])
         self.assertNotIn(SECRET, self.text())
@@ -170,13 +168,9 @@ class SecretTests(LogsTestCase):
         """A field whose name says that it is a secret is hidden although nobody registered it."""
         for form in ("text", "json"):
             self.use(form)
-            self.log.info(
-                "{token} {a}", token=SECRET, access_token=SECRET, a={"password": SECRET}, lease=SECRET
-            )
+            self.log.info("{token} {a}", token=SECRET, access_token=SECRET, a={"password": SECRET}, lease=SECRET)
             self.log.info("{h.token} at {h.host:>20} {d[token]}", h=Holder(), d={"token": SECRET})
-        text = self.text().replace(
-            f"<Holder {SECRET}>", ""
-        )  # in JSON, the repr of h; only registering hides that
+        text = self.text().replace(f"<Holder {SECRET}>", "")  # in JSON, the repr of h; only registering hides that
         self.assertNotIn(SECRET, text)
         self.assertIn("[hidden] at       gitlab.example [hidden]", text)
 

@@ -163,9 +163,7 @@ def _read(clock: IReactorTime, code: int, headers: Headers, body: bytes) -> Rene
     expires = None
     if isinstance(lifetime, (int, float)) and 0 < lifetime < 10**9:
         expires = datetime.fromtimestamp(clock.seconds(), timezone.utc) + timedelta(seconds=lifetime)
-    return Renewed(
-        answer["access_token"], refresh_token if isinstance(refresh_token, str) else None, expires
-    )
+    return Renewed(answer["access_token"], refresh_token if isinstance(refresh_token, str) else None, expires)
 
 
 def _seconds(headers: Headers) -> float | None:

@@ -45,6 +45,4 @@ class Pruner:
             self._log.debug("Nothing could be pruned: {reason}", reason=str(refusal))
             return
         if pruned.events or pruned.jobs:
-            self._log.info(
-                "{events} events and {jobs} jobs were pruned", events=pruned.events, jobs=pruned.jobs
-            )
+            self._log.info("{events} events and {jobs} jobs were pruned", events=pruned.events, jobs=pruned.jobs)

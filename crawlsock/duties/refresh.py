@@ -232,9 +232,7 @@ class Refresher:
             current = _usable(await self._store.credential(row.account), row.account)
             if current.generation > row.generation:
                 return current
-        raise Refusal(
-            ErrorCode.UNAVAILABLE, "another server is renewing the credential", retry_after=LOOK_AGAIN * 20
-        )
+        raise Refusal(ErrorCode.UNAVAILABLE, "another server is renewing the credential", retry_after=LOOK_AGAIN * 20)
 
     async def _sleep(self, seconds: float) -> None:
         await deferLater(self._clock, seconds, _nothing)

@@ -38,9 +38,5 @@ async def credential_put(
 async def account_list(context: Context) -> Reply:
     """Show the accounts that the peer may see, without their secrets."""
     accounts = context.peer.accounts
-    views = [
-        view.as_json()
-        for view in await context.store.accounts()
-        if accounts is None or view.account in accounts
-    ]
+    views = [view.as_json() for view in await context.store.accounts() if accounts is None or view.account in accounts]
     return Reply("account_list_response", {"accounts": views})

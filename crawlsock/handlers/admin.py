@@ -5,9 +5,7 @@ from __future__ import annotations
 from crawlsock.handlers.context import Context, Reply
 
 
-async def crawler_command(
-    context: Context, *, crawler_id: str, command: str, reason: str | None = None
-) -> None:
+async def crawler_command(context: Context, *, crawler_id: str, command: str, reason: str | None = None) -> None:
     """Pause, resume, drain or disconnect a crawler."""
     await context.operations.command(crawler_id, command, reason, context.peer.name)
 
@@ -52,9 +50,7 @@ async def token_create(
 
 async def token_list(context: Context) -> Reply:
     """Show all tokens without themselves."""
-    return Reply(
-        "token_list_response", {"tokens": [row.as_json() for row in await context.store.tokens()]}
-    )
+    return Reply("token_list_response", {"tokens": [row.as_json() for row in await context.store.tokens()]})
 
 
 async def token_revoke(context: Context, *, token_id: str) -> None:

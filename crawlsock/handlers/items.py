@@ -43,11 +43,7 @@ _FIELDS: Final = (
 def new_job(item: Mapping[str, Any]) -> NewJob:
     """Return the job that an item of ``job_submit`` or ``jobs_discovered`` asks for."""
     return NewJob(
-        **{
-            name: _READERS[name](item[name]) if name in _READERS else item[name]
-            for name in _FIELDS
-            if name in item
-        }
+        **{name: _READERS[name](item[name]) if name in _READERS else item[name] for name in _FIELDS if name in item}
     )
 
 

@@ -47,18 +47,14 @@ async def job_list(
             cursor=cursor,
         )
     )
-    jobs = [
-        {name: value for name, value in view.as_json().items() if name not in _NOT_LISTED} for view in page.jobs
-    ]
+    jobs = [{name: value for name, value in view.as_json().items() if name not in _NOT_LISTED} for view in page.jobs]
     data: dict[str, Any] = {"jobs": jobs}
     if page.next_cursor is not None:
         data["next_cursor"] = page.next_cursor
     return Reply("job_list_response", data)
 
 
-async def progress_get(
-    context: Context, job_id: str | None = None, *, scope: str, account: str | None = None
-) -> Reply:
+async def progress_get(context: Context, job_id: str | None = None, *, scope: str, account: str | None = None) -> Reply:
     """Show how far a job, a tree, an account or everything is."""
     if scope in ("job", "tree"):
         if job_id is None:
@@ -69,9 +65,7 @@ async def progress_get(
             raise Refusal(ErrorCode.INVALID_MESSAGE, "scope account needs account", "/data/account")
         check_account(context, account)
     elif context.peer.accounts is not None:
-        raise Refusal(
-            ErrorCode.FORBIDDEN, "this token is bound to accounts; ask for scope account", "/data/scope"
-        )
+        raise Refusal(ErrorCode.FORBIDDEN, "this token is bound to accounts; ask for scope account", "/data/scope")
     progress = await context.store.progress_of(cast(Scope, scope), job_id, account)
     return Reply("progress_get_response", {"progress": progress.as_json()})
 

@@ -139,8 +139,7 @@ class Dispatcher:
             if not peers:
                 return False
             demands = [
-                Demand(peer.session_id, min(peer.credits, _AT_ONCE), peer.labels, peer.job_types)
-                for peer in peers
+                Demand(peer.session_id, min(peer.credits, _AT_ONCE), peer.labels, peer.job_types) for peer in peers
             ]
             assignments = await self._store.assign(demands)
             bodies = [await self._body(each) for each in assignments]
@@ -210,9 +209,7 @@ class Dispatcher:
                 answer.callback(replies.get(peer, []) if number == 0 else [])
         answering.clear()
 
-    def _refuse_all(
-        self, refusal: Refusal, answering: dict[Peer, list[Deferred[list[dict[str, Any]]]]]
-    ) -> None:
+    def _refuse_all(self, refusal: Refusal, answering: dict[Peer, list[Deferred[list[dict[str, Any]]]]]) -> None:
         for answers in answering.values():
             for answer in answers:
                 answer.errback(refusal)
@@ -227,9 +224,7 @@ def assignment_data(assignment: Assignment, credential: Mapping[str, Any] | None
         "account": assignment.account,
         "priority": assignment.priority,
         "root_id": assignment.root_id,
-        "limits": {}
-        if assignment.no_progress_limit is None
-        else {"no_progress_limit": assignment.no_progress_limit},
+        "limits": {} if assignment.no_progress_limit is None else {"no_progress_limit": assignment.no_progress_limit},
     }
     for name in ("host", "entity_id", "namespace_path", "name", "payload", "resume_state", "parent_id"):
         value = getattr(assignment, name)

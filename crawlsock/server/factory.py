@@ -154,9 +154,7 @@ class CrawlsockFactory(Events):
     def _refusal(self, peer: Peer) -> Refusal | None:
         settings = self._settings()
         if self.draining is not None:
-            return Refusal(
-                ErrorCode.DRAINING, "this server is leaving; connect again", retry_after=self.draining
-            )
+            return Refusal(ErrorCode.DRAINING, "this server is leaving; connect again", retry_after=self.draining)
         if len(self._pool) >= settings.max_connections:
             return Refusal(
                 ErrorCode.UNAVAILABLE,

@@ -89,9 +89,7 @@ class FeedKeeper:
                 ErrorCode.DUPLICATE, f"this connection has a subscription {name} already", "/data/subscription"
             )
         if len(feeds) >= MAX_SUBSCRIPTIONS:
-            raise Refusal(
-                ErrorCode.TOO_MANY_REQUESTS, f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions"
-            )
+            raise Refusal(ErrorCode.TOO_MANY_REQUESTS, f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions")
         account = filter.get("account")
         if peer.accounts is not None and account is not None and account not in peer.accounts:
             raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, f"there is no account {account}", "/data/filter/account")

@@ -107,9 +107,7 @@ class SocketServer:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
             remove_stale_socket(path)
-            port = self._reactor.listenUNIX(
-                os.fspath(path), self._factory, backlog=BACKLOG, mode=_mode(self._endpoint)
-            )
+            port = self._reactor.listenUNIX(os.fspath(path), self._factory, backlog=BACKLOG, mode=_mode(self._endpoint))
         except (CannotListenError, OSError) as error:
             cause = getattr(error, "socketError", error)
             raise ListenError(

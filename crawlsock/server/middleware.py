@@ -61,9 +61,7 @@ class Roles:
         allowed = ", ".join(sorted(message_type.requests_from))
 
         def refuse(context: Context, message: Message) -> None:
-            raise Refusal(
-                ErrorCode.FORBIDDEN, f"a {role} may not send {message.type}; allowed are: {allowed}", "/type"
-            )
+            raise Refusal(ErrorCode.FORBIDDEN, f"a {role} may not send {message.type}; allowed are: {allowed}", "/type")
 
         return refuse
 

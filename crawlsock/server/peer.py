@@ -194,9 +194,7 @@ class Peer:
     @property
     def wants_jobs(self) -> bool:
         """Whether the dispatcher may give it a job: it asked, it reads, nobody paused it, it is not leaving."""
-        return (
-            self.credits > 0 and self.state is PeerState.READY and not self.paused and not self.link.congested
-        )
+        return self.credits > 0 and self.state is PeerState.READY and not self.paused and not self.link.congested
 
     def flush(self) -> None:
         """Write the acks that wait; those of one turn of the reactor leave together in one frame."""
@@ -228,9 +226,7 @@ class Peer:
         self.refused += 1
         self._send(self._codec.encode("error", refusal.data(), re=re))
 
-    def push(
-        self, type: str, data: Mapping[str, Any], job_id: str | None = None, lease: str | None = None
-    ) -> bool:
+    def push(self, type: str, data: Mapping[str, Any], job_id: str | None = None, lease: str | None = None) -> bool:
         """Send what nobody asked for and nobody acknowledges; answer whether it was taken."""
         return self._send(self._codec.encode(type, dict(data), job_id=job_id, lease=lease), push=True)
 
@@ -301,4 +297,3 @@ class Peer:
             return False
         self.sent += 1
         return True
-

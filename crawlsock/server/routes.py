@@ -49,9 +49,7 @@ def find_handlers(*modules: ModuleType) -> dict[str, Handler]:
         name: function
         for module in modules
         for name, function in vars(module).items()
-        if inspect.iscoroutinefunction(function)
-        and function.__module__ == module.__name__
-        and not name.startswith("_")
+        if inspect.iscoroutinefunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
     }
 
 
@@ -88,14 +86,11 @@ def build(
     check(catalog, handlers)
     requests = requests_of(catalog)
     return {
-        role: {name: _route(role, requests[name], handlers[name], middleware) for name in requests}
-        for role in ROLES
+        role: {name: _route(role, requests[name], handlers[name], middleware) for name in requests} for role in ROLES
     }
 
 
-def _route(
-    role: str | None, message_type: MessageType, handler: Handler, middleware: Iterable[IMiddleware]
-) -> Route:
+def _route(role: str | None, message_type: MessageType, handler: Handler, middleware: Iterable[IMiddleware]) -> Route:
     befores: list[Before] = []
     afters: list[After] = []
     for each in middleware:

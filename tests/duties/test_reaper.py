@@ -80,4 +80,3 @@ class PrunerTests(unittest.TestCase):
         store.take_down()
         await pruner.run()
         store.stop()
-

@@ -90,9 +90,7 @@ class RefreshTests(RefreshCase):
         answer = self.ask(crawler, job)
         ((url, fields, options),) = self.host.asked
         self.assertEqual(url, "https://gitlab.example.com/oauth/token")
-        self.assertEqual(
-            fields, {"grant_type": "refresh_token", "refresh_token": "refresh-1", "client_id": "us"}
-        )
+        self.assertEqual(fields, {"grant_type": "refresh_token", "refresh_token": "refresh-1", "client_id": "us"})
         self.assertIs(options["allow_redirects"], False)
         self.host.grant(expires_in=7200)
         self.harness.settle()
@@ -304,7 +302,6 @@ class OtherServerTests(RefreshCase):
         self.harness.advance(1)
         self.assertEqual(self.successResultOf(answer).data["generation"], 2)
         self.assertEqual(self.host.asked, [])
-
 
     async def test_renewed_elsewhere(self) -> None:
         """A credential that another server renewed reaches the crawlers of this one, once."""

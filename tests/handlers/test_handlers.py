@@ -120,9 +120,7 @@ class ControlTests(HarnessCase):
         ]
         for _ in range(2):
             items = (await webapp.request("job_submit", {"jobs": jobs})).data["items"]
-            self.assertEqual(
-                [item["status"] for item in items], ["created", "duplicate", "invalid", "created"]
-            )
+            self.assertEqual([item["status"] for item in items], ["created", "duplicate", "invalid", "created"])
             self.assertEqual((items[0]["job_id"], items[1]["job_id"]), (mine, mine))
             self.assertEqual(items[2]["error"]["code"], "unknown_account")
         view = await self.state(webapp, mine)

@@ -45,11 +45,7 @@ class TwistdTests(SynchronousTestCase):
         self.directory.mkdir(parents=True)
 
     def twistd(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CRAWLSOCK_", "DATABASE_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CRAWLSOCK_", "DATABASE_"))}
         return subprocess.run(
             [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", *arguments],
             cwd=self.directory,
@@ -68,9 +64,7 @@ class TwistdTests(SynchronousTestCase):
 
     def test_bad_options_end_with_one_line(self) -> None:
         """A bad option ends with exit code 7 and one line, in the foreground and as a daemon."""
-        self.assert_refused(
-            self.twistd("-n", "crawlsock", "--lease-lenght=3"), "did you mean --lease-length?"
-        )
+        self.assert_refused(self.twistd("-n", "crawlsock", "--lease-lenght=3"), "did you mean --lease-length?")
         self.assert_refused(self.twistd("crawlsock", "--queue-limit=x"), "--queue-limit")
 
     def test_a_bad_environment_ends_with_one_line(self) -> None:

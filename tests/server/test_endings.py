@@ -144,5 +144,3 @@ class DrainTests(HarnessCase):
         peer = self.harness.dial()
         self.assertEqual(peer.replies[0].data["code"], "draining")
         self.assertIsNotNone(peer.closed)
-
-

@@ -231,9 +231,7 @@ class ResumeTests(HarnessCase):
         job = await self.take(crawler)
         crawler.close()
         await webapp.request("job_cancel", {"reason": "enough"}, job_id=job["job_id"])
-        again = self.harness.connect(
-            "crawler", resume={"ticket": crawler.welcome["ticket"], "leases": [job["lease"]]}
-        )
+        again = self.harness.connect("crawler", resume={"ticket": crawler.welcome["ticket"], "leases": [job["lease"]]})
         (order,) = again.pushed("job_cancel")
         self.assertEqual((order.job_id, order.lease), (job["job_id"], job["lease"]))
 
@@ -246,9 +244,7 @@ class ResumeTests(HarnessCase):
         self.harness.clock.advance(20)
         self.harness.restart()
         self.harness.advance(20)
-        again = self.harness.connect(
-            "crawler", resume={"ticket": crawler.welcome["ticket"], "leases": [job["lease"]]}
-        )
+        again = self.harness.connect("crawler", resume={"ticket": crawler.welcome["ticket"], "leases": [job["lease"]]})
         await again.request("job_completed", {}, **job)
         view = await self.state(self.harness.connect("webapp"), job_id)
         self.assertEqual((view["state"], view["attempt"], view["losses"]), ("completed", 1, 0))
