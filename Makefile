@@ -45,7 +45,7 @@ run: $(VENV)/.run ## crawl a sample GitLab from end to end
 
 .PHONY: test
 test: $(VENV)/.dev ## run every test, against a real PostgreSQL
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, types, import law, generated documents

@@ -1,0 +1,44 @@
+"""Run all tests as two pytest processes side by side: ``python -m tests``, which is what ``make test`` does.
+
+Tests that start and kill whole services mostly wait; the others mostly compute. Together they take two thirds as long.
+With arguments, one pytest runs with just these.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+
+def waiting() -> list[str]:
+    """Return the test files whose cases start whole services: those that use `tests.integration.fault_case`."""
+    files = sorted((HERE / "integration").glob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if "fault_case" in file.read_text(encoding="utf-8")]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests; return the exit code: 0 when all passed."""
+    pytest = [sys.executable, "-m", "pytest"]
+    if arguments:
+        return subprocess.run([*pytest, *arguments], cwd=ROOT, check=False).returncode
+    files = waiting()
+    with tempfile.TemporaryFile() as output:
+        beside = subprocess.Popen([*pytest, *files], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            rest = subprocess.run([*pytest, *(f"--ignore={file}" for file in files)], cwd=ROOT, check=False)
+        finally:
+            code = beside.wait()
+        output.seek(0)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(output.read())
+        sys.stdout.flush()
+    return rest.returncode or code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
