@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crawlsock.store.interface import IStore
 
 MAX_CREDIT: Final = 10_000
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 1000
 """Jobs that one crawler gets in one assignment; the next round follows at once."""
 _REPLY_BYTES: Final = 512 * 1024
 """What one ``job_response`` may hold of jobs, well below a frame; the rest follows as pushes."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import orjson
@@ -157,40 +158,58 @@ class GroupCommit:
             )
 
     async def _work(self) -> None:
+        """Commit batch after batch. Who waits for one is answered while the next is under way, if there is a next one:
+        the database need not wait for us to have told everybody."""
+        answer: Callable[[], None] | None = None
         try:
-            while self._closed or self._forming.count:
-                if self._closed:
-                    batch = self._closed.popleft()
-                else:
-                    batch, self._forming = self._forming, Batch()
-                await self._commit(batch)
+            while True:
+                batch = self._take()
+                committing = None if batch is None else Deferred.fromCoroutine(self._commit(batch))
+                if answer is not None:
+                    tell, answer = answer, None
+                    tell()
+                elif committing is None:
+                    return
+                if committing is not None:
+                    answer = await committing
         finally:
             self._running = False
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)
 
-    async def _commit(self, batch: Batch) -> None:
-        """Commit one batch, come what may; every waiter is answered when this returns."""
+    def _take(self) -> Batch | None:
+        """Return the batch to commit next, None when nothing waits."""
+        if self._closed:
+            return self._closed.popleft()
+        if not self._forming.count:
+            return None
+        batch, self._forming = self._forming, Batch()
+        return batch
+
+    async def _commit(self, batch: Batch) -> Callable[[], None]:
+        """Commit one batch, come what may; return what answers its waiters."""
         started = self._clock.seconds()
         try:
             answer = await self._transact(batch, give_up=started + self._patience)
         except Refused as error:
             await self._isolate(batch, error)
-            return
+            return lambda: None
         except Refusal as refusal:
-            self._refuse(batch, refusal)
-            return
+            return partial(self._refuse, batch, refusal)
         except Exception:
             # A bug of ours must not leave everybody waiting, nor end the commits that follow.
             self._log.failure("A batch could not be committed")
-            self._refuse(batch, Refusal(ErrorCode.INTERNAL, "the server failed to record this; the log says why"))
-            return
+            bland = Refusal(ErrorCode.INTERNAL, "the server failed to record this; the log says why")
+            return partial(self._refuse, batch, bland)
         self.commits += 1
         self.committed_items += batch.count
         self.largest = max(self.largest, batch.count)
         self.last_seconds = self._clock.seconds() - started
         self._committed()
+        return partial(self._answer, batch, answer)
+
+    def _answer(self, batch: Batch, answer: Mapping[str, Any]) -> None:
         for kind, waiters in batch.items.items():
             try:
                 self._answers[kind](answer.get(kind), waiters)
@@ -251,7 +270,8 @@ class GroupCommit:
             self._log.error("The database refused an item: {error}, kind={kind}", error=str(error), kind=kind)
             self._refuse(batch, Refusal(ErrorCode.INTERNAL, "the database refused this; the log says why"))
         for part in parts:
-            await self._commit(part)
+            answer = await self._commit(part)
+            answer()
 
     def _refuse(self, batch: Batch, refusal: Refusal) -> None:
         for waiter in batch.waiters():

@@ -106,14 +106,25 @@ class GroupCommitTests(unittest.TestCase):
         self.commit()
         self.assertEqual(self.names(1), ["2", "3"])
 
-    def test_what_an_answer_adds_joins_the_next_batch(self) -> None:
-        """An item that is added because of an answer is in the batch that begins right then."""
+    def test_what_an_answer_adds_is_committed_next(self) -> None:
+        """An item that is added because of an answer is committed without a pause."""
         first = self.add("1")
         first.answer = lambda answer: self.group.add("a", Item("because"))  # type: ignore[method-assign]
         self.clock.advance(0)
-        self.add("2")
         self.commit()
-        self.assertEqual(self.names(1), ["2", "because"])
+        self.assertEqual(self.names(1), ["because"])
+
+    def test_the_database_does_not_wait_for_answers(self) -> None:
+        """A batch that has formed is sent before the one before it is answered."""
+        first = self.add("1")
+        sent: list[int] = []
+        first.answer = lambda answer: sent.append(len(self.sent))  # type: ignore[method-assign]
+        self.clock.advance(0)
+        second = self.add("2")
+        self.commit()
+        self.assertEqual((sent, self.names(1)), ([2], ["2"]))
+        self.commit()
+        self.assertEqual(second.answered, "2 in ['2']")
 
     def test_a_batch_is_bounded(self) -> None:
         """More items than one batch may hold are committed in several, in order."""
