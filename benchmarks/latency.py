@@ -53,7 +53,7 @@ def measure(profile: Path | None = None, samples: int = SAMPLES) -> dict[str, An
             "samples": samples,
             "warm_up": WARM_UP,
             "pause_seconds": PAUSE,
-            "commits_on_the_way": 2,
+            "commits_on_the_way": 1,
             "one_commit": "one row inserted and committed with psycopg2, between the samples",
             "profiled": profile is not None,
         },
