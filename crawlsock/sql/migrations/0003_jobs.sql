@@ -227,36 +227,3 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION crawlsock.apply_end IS 'End assignments: by the crawler that holds them, or by the server when the crawler is gone.';
-
-CREATE FUNCTION crawlsock.submit(
-    type text, account text DEFAULT 'default', host text DEFAULT NULL, entity_id text DEFAULT NULL,
-    namespace_path text DEFAULT NULL, name text DEFAULT NULL, priority integer DEFAULT 0,
-    run_at timestamptz DEFAULT NULL, max_attempts integer DEFAULT 5, labels text[] DEFAULT NULL,
-    job_key text DEFAULT NULL, payload jsonb DEFAULT NULL, job_id uuid DEFAULT NULL,
-    backoff_base double precision DEFAULT 5, backoff_cap double precision DEFAULT 3600,
-    no_progress_limit double precision DEFAULT NULL, estimated_size bigint DEFAULT NULL)
-RETURNS TABLE (status text, id uuid) LANGUAGE plpgsql AS $$
-DECLARE
-    made record;
-    wanted uuid := coalesce(submit.job_id, gen_random_uuid());
-BEGIN
-    SELECT * INTO made FROM crawlsock.create_jobs(jsonb_build_array(jsonb_build_object(
-        'i', 0, 'j', wanted, 'type', submit.type, 'account', submit.account,
-        'host', submit.host, 'entity_id', submit.entity_id, 'namespace_path', submit.namespace_path, 'name', submit.name,
-        'priority', submit.priority, 'run_at', submit.run_at, 'max_attempts', submit.max_attempts, 'labels', to_jsonb(submit.labels),
-        'job_key', submit.job_key, 'payload', submit.payload, 'backoff_base', submit.backoff_base, 'backoff_cap', submit.backoff_cap,
-        'no_progress_limit', submit.no_progress_limit, 'estimated_size', submit.estimated_size)));
-    status := coalesce(made.statuses -> 0 ->> 1, 'created');
-    id := CASE WHEN made.statuses IS NULL THEN wanted ELSE (made.statuses -> 0 ->> 2)::uuid END;
-    IF status = 'unknown_account' THEN
-        RAISE EXCEPTION 'crawlsock.submit: there is no account %', quote_literal(submit.account)
-            USING ERRCODE = 'foreign_key_violation', HINT = 'Store its credential first (credential_put, or crawlsock account put), or use account ''default''.';
-    ELSIF status = 'id_taken' THEN
-        RAISE EXCEPTION 'crawlsock.submit: job id % belongs to another account', submit.job_id
-            USING ERRCODE = 'unique_violation', HINT = 'Leave job_id out, or choose a fresh UUID.';
-    END IF;
-    PERFORM crawlsock.emit(made.events);
-    PERFORM pg_notify('crawlsock', 'sql');
-    RETURN NEXT;
-END $$;
-COMMENT ON FUNCTION crawlsock.submit IS 'Submit one job inside the caller''s own transaction: rolled back means never seen. Returns created or duplicate, and the job''s id.';

@@ -27,7 +27,9 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION crawlsock.submission_fault IS 'What is wrong with a job that is submitted in SQL, as the end of a sentence; NULL: nothing.';
 
-CREATE OR REPLACE FUNCTION crawlsock.submit(
+-- Who may submit needs no right to tables, where tokens' hashes and sealed credentials are: USAGE of the schema is enough.
+
+CREATE FUNCTION crawlsock.submit(
     type text, account text DEFAULT 'default', host text DEFAULT NULL, entity_id text DEFAULT NULL,
     namespace_path text DEFAULT NULL, name text DEFAULT NULL, priority integer DEFAULT 0,
     run_at timestamptz DEFAULT NULL, max_attempts integer DEFAULT 5, labels text[] DEFAULT NULL,
@@ -72,3 +74,4 @@ BEGIN
     PERFORM pg_notify('crawlsock', 'sql');
     RETURN NEXT;
 END $$;
+COMMENT ON FUNCTION crawlsock.submit IS 'Submit one job inside the caller''s own transaction: rolled back means never seen. Returns created or duplicate, and the job''s id.';
