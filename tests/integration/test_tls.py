@@ -78,9 +78,16 @@ class TLSTests(FaultCase):
         """Start a server whose certificate is for these names."""
         key, certificate = self.directory / "server.key", self.directory / "server.pem"
         self.authority.issue(key, certificate, *(names or (x509.DNSName("localhost"),)))
-        return await self.server(
+        server = await self.server(
             tls_endpoint=f"ssl:{self.port}:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
         )
+        # The Unix socket, by which a server counts as started, listens a moment before this one.
+        await until("the TLS port takes connections", self._is_listening)
+        return server
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def endpoint(self, host: str = "localhost", trusted: Path | None = None) -> str:
         """Return the string with which a client connects."""
