@@ -13,7 +13,7 @@ from crawlsock.config.settings import DECLARATIONS, PROFILES
 _OPENING = """\
 # Configuration
 
-<!-- Made by `python -m crawlsock.config docs`; edit crawlsock/config/settings.py instead. -->
+<!-- Made by `python -m crawlsock.config docs`; edit crawlsock/config/settings_*.py instead. -->
 
 Nothing has to be configured to try it. Every setting can be said in four places, and the first of them that
 speaks wins:
