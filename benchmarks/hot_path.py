@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -141,7 +142,8 @@ class Bench(Events):
         peer = Peer(1, protocol, self.router.codec, self.clock, self.router.routes_for("crawler"), self.dirty.append)
         peer.role, peer.session_id, peer.state = "crawler", "session", PeerState.READY
         unused: Any = None
-        peer.context = Context(peer, self.store, *[unused] * 7)  # type: ignore[arg-type]
+        parts = [unused] * (len(attrs.fields(Context)) - 2)
+        peer.context = Context(peer, self.store, *parts)
         return peer
 
     def run(self, chunks: list[bytes]) -> None:
