@@ -16,6 +16,7 @@ from typing import Any
 import jsonschema_rs
 from attrs import field, frozen
 
+from crawlsock.wire.http import HttpBinding, check_distinct, read_binding
 from crawlsock.wire.schema import (
     DRAFT,
     META,
@@ -49,6 +50,7 @@ class MessageType:
         one; ``"job"``: handled concurrently with its neighbours, where only one job's order counts.
     :ivar cost: how many requests it counts for in the rate limit.
     :ivar since: protocol version that brought it.
+    :ivar http: how HTTP reaches it; ``None``: not at all.
     :ivar schema: the schema file as it is.
     :ivar resolved: the same with every ``$ref`` replaced.
     :ivar examples: whole messages.
@@ -64,6 +66,7 @@ class MessageType:
     ordering: str
     cost: int
     since: int
+    http: HttpBinding | None
     schema: Schema = field(repr=False)
     resolved: Schema = field(repr=False)
     examples: tuple[dict[str, Any], ...] = field(repr=False)
@@ -141,6 +144,7 @@ class Catalog:
             for reply in kind.replies:
                 if reply not in types or not types[reply].is_reply:
                     raise CatalogError(f"{kind.name}.json is answered by {reply!r}, which is no known reply")
+        check_distinct(types.values())
         return Catalog(types, definitions)
 
 
@@ -168,6 +172,10 @@ def _read_meta(name: str, schema: Schema, resolved: Schema) -> MessageType:
     complaint = next((sentence for sentence, holds in _META_RULES.items() if not holds(meta, resolved)), None)
     if complaint is not None:
         raise CatalogError(f"{name}.json/{META}: {complaint}")
+    try:
+        http = read_binding(meta, resolved)
+    except CatalogError as error:
+        raise CatalogError(f"{name}.json/{META}: {error}") from None
     kind = MessageType(
         name=name,
         description=schema.get("description", ""),
@@ -178,6 +186,7 @@ def _read_meta(name: str, schema: Schema, resolved: Schema) -> MessageType:
         ordering=meta["ordering"],
         cost=meta["cost"],
         since=meta["since"],
+        http=http,
         schema=schema,
         resolved=resolved,
         examples=tuple(schema.get("examples", ())),
