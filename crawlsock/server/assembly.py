@@ -26,6 +26,7 @@ from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
 from crawlsock.server import middleware, routes
 from crawlsock.server.admission import Admission
+from crawlsock.server.calls import Calls
 from crawlsock.server.credentials import CredentialKeeper
 from crawlsock.server.dispatcher import Dispatcher
 from crawlsock.server.factory import CrawlsockFactory
@@ -33,7 +34,6 @@ from crawlsock.server.feeds import FeedKeeper, Hub
 from crawlsock.server.health import HealthMonitor
 from crawlsock.server.operations import OperationsDesk
 from crawlsock.server.orders import OrderDelivery
-from crawlsock.server.peer import Peer
 from crawlsock.server.peer_credentials import ProcessWatcher
 from crawlsock.server.pool import ConnectionPool
 from crawlsock.server.router import MessageRouter, plugin_handlers
@@ -103,6 +103,7 @@ class Server:
         )
         self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
+        self.calls = Calls(clock, self.router, self._context)
         self.duties = self._make_duties()
         settings.subscribe(self._settings_changed)
         store.on_work(self.dispatcher.wake)
@@ -121,7 +122,7 @@ class Server:
     def _now(self) -> Settings:
         return self.settings.current
 
-    def _context(self, peer: Peer) -> Context:
+    def _context(self, peer: Any) -> Context:
         return Context(
             peer,
             self.store,

@@ -22,8 +22,7 @@ from crawlsock.interfaces import Handler, IMiddleware
 from crawlsock.server import routes
 from crawlsock.server.peer import Peer
 from crawlsock.server.protocol import HOLD_FULL, HOLD_ORDER
-from crawlsock.server.routes import Route
-from crawlsock.store.values import JobRef
+from crawlsock.server.routes import Route, begin
 from crawlsock.wire.catalog import Catalog
 from crawlsock.wire.codec import MAX_ID, Codec
 from crawlsock.wire.errors import ErrorCode, InvalidMessage, Refusal
@@ -100,25 +99,7 @@ class MessageRouter:
         began = perf_counter()
         context: Any = peer.context
         try:
-            for before in route.before:
-                before(context, message)
-            data = message.data
-            if not data.keys() <= route.fields:
-                # What only pushes carry means nothing in a request.
-                data = {name: value for name, value in data.items() if name in route.fields}
-            if route.leased:
-                job_id, lease = message.job_id, message.lease
-                if job_id is None or lease is None:
-                    raise _no_job(message)
-                coroutine = route.handler(context, JobRef(job_id, lease, peer.session_id), **data)
-            elif route.about_job:
-                if message.job_id is None:
-                    raise _no_job(message)
-                coroutine = route.handler(context, message.job_id, **data)
-            elif route.maybe_job:
-                coroutine = route.handler(context, message.job_id, **data)
-            else:
-                coroutine = route.handler(context, **data)
+            coroutine = begin(route, context, message)
             awaited = coroutine.send(None)
         except StopIteration as stop:
             self._finish(peer, message, route, began, stop.value, None)
@@ -273,8 +254,3 @@ def _bad_id(message: Message, last: int) -> InvalidMessage:
         "/id",
         message.id,
     )
-
-
-def _no_job(message: Message) -> Refusal:
-    field = "job_id" if message.job_id is None else "lease"
-    return Refusal(ErrorCode.INVALID_MESSAGE, f"{message.type} needs {field}", f"/{field}")

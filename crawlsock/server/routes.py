@@ -8,14 +8,17 @@ parameters are not its schema's fields stop the server with one sentence that na
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from attrs import frozen
 
 from crawlsock.interfaces import After, Before, Handler, IMiddleware
+from crawlsock.store.values import JobRef
 from crawlsock.wire.catalog import Catalog, MessageType
+from crawlsock.wire.errors import ErrorCode, Refusal
+from crawlsock.wire.message import Message
 
 ROLES = (None, "crawler", "webapp", "monitor", "admin")
 """Everybody who may send something; None is a peer that has not said hello."""
@@ -41,6 +44,31 @@ class Route:
     """The handler's second argument is a job id, or None for a message without one."""
     barrier: bool
     """Earlier requests of the connection are finished first, and later ones wait."""
+
+
+def begin(route: Route, context: Any, message: Message) -> Coroutine[Any, Any, Any]:
+    """Run what comes before the handler, and return the handler's coroutine, not started.
+
+    Both doors use this, the socket and HTTP. Raises `Refusal` when the message must not reach its handler.
+    """
+    for before in route.before:
+        before(context, message)
+    data = message.data
+    if not data.keys() <= route.fields:
+        # What only pushes carry means nothing in a request.
+        data = {name: value for name, value in data.items() if name in route.fields}
+    if route.leased:
+        job_id, lease = message.job_id, message.lease
+        if job_id is None or lease is None:
+            raise _no_job(message)
+        return route.handler(context, JobRef(job_id, lease, context.peer.session_id), **data)
+    if route.about_job:
+        if message.job_id is None:
+            raise _no_job(message)
+        return route.handler(context, message.job_id, **data)
+    if route.maybe_job:
+        return route.handler(context, message.job_id, **data)
+    return route.handler(context, **data)
 
 
 def find_handlers(*modules: ModuleType) -> dict[str, Handler]:
@@ -163,3 +191,8 @@ def _schema_file(message_type: MessageType) -> str:
 def _source_file(handler: Any) -> str:
     module = inspect.getmodule(handler)
     return f"{(module.__name__ if module else '?').replace('.', '/')}.py"
+
+
+def _no_job(message: Message) -> Refusal:
+    field = "job_id" if message.job_id is None else "lease"
+    return Refusal(ErrorCode.INVALID_MESSAGE, f"{message.type} needs {field}", f"/{field}")

@@ -46,6 +46,11 @@ class Codec:
             name: _entry(kind) for name, kind in catalog.types.items()
         }
 
+    @property
+    def verifies(self) -> bool:
+        """Tell whether what we encode is checked, too."""
+        return self._verify
+
     def decode(self, frame: bytes) -> Message:
         """Return the message in a frame.
 
