@@ -32,6 +32,11 @@ class Plan:
     keep: bool = False
     stay: bool = False
 
+    @property
+    def rate_limit(self) -> int:
+        """Requests a minute that the sample allows: it is seen to go down, and holds nobody up."""
+        return 2000 + 60 * self.projects + self.items // 10
+
 
 def sample_command(plan: Plan) -> list[str]:
     """Return the command of the sample GitLab: with a token that expires, and with the faults of a busy one."""
@@ -39,6 +44,7 @@ def sample_command(plan: Plan) -> list[str]:
         *(sys.executable, "-m", "crawlsock.demo.gitlab", "--watch-stdin"),
         *("--seed", str(plan.seed), "--projects", str(plan.projects), "--items", str(plan.items)),
         *("--latency", str(plan.latency), "--token-seconds", str(plan.token_seconds)),
+        *("--rate-limit", str(plan.rate_limit)),
         *("--fault-429", "0.003", "--fault-500", "0.01", "--fault-502", "0.003", "--retry-after", "1"),
     ]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from crawlsock.gitlab.hosts import Origin
 from crawlsock.gitlab.limits import RateBudget, full_jitter, read_allowance, read_retry_after
 from crawlsock.gitlab.paging import Cursor, Item, Page, PagingBroken, count, following, page_url
 from crawlsock.gitlab.transport import Answer, NetworkFailed, Transport
-from crawlsock.sdk import Credential, Job, JobFailed, RequestDetails
+from crawlsock.sdk import Credential, HostBudget, Job, JobFailed, RequestDetails
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -82,14 +83,35 @@ class Loads:
     """The load on every host that this process talks to."""
 
     requests_per_host: int
-    _hosts: dict[str, HostLoad] = field(factory=dict)
+    _hosts: dict[Origin, HostLoad] = field(factory=dict)
 
     def of(self, origin: Origin) -> HostLoad:
         """Return what is shared towards this host."""
-        key = str(origin)
-        if key not in self._hosts:
-            self._hosts[key] = HostLoad(DeferredSemaphore(self.requests_per_host))
-        return self._hosts[key]
+        if origin not in self._hosts:
+            self._hosts[origin] = HostLoad(DeferredSemaphore(self.requests_per_host))
+        return self._hosts[origin]
+
+    def host_budgets(self, now: float, wall_clock: float) -> list[HostBudget]:
+        """Say what each host allows; of several accounts at one host, what holds us up most."""
+        found = []
+        for origin, load in self._hosts.items():
+            standings = [each for budget in load.budgets.values() if (each := budget.standing(now)) is not None]
+            if standings:
+                worst = min(standings, key=lambda each: each.ease)
+                found.append(
+                    HostBudget(
+                        origin.name[:255],
+                        worst.limit,
+                        worst.left,
+                        _moment(wall_clock, worst.reset_in),
+                        _moment(wall_clock, worst.blocked_for),
+                    )
+                )
+        return found
+
+
+def _moment(now: float, seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(now + seconds, timezone.utc)
 
 
 class _Broken(Exception):

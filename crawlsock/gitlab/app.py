@@ -52,6 +52,7 @@ def make_executor(
     crawler.root.open()
     executor = JobExecutor(endpoint, token, crawler_id=crawler_id, slots=slots, labels=labels, reactor=reactor)
     executor.job(*JOB_TYPES)(crawler.handle)
+    executor.report_hosts(crawler.host_budgets)
 
     def let_go(_: object) -> Deferred[None]:
         crawler.root.close()

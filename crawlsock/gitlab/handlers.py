@@ -20,7 +20,7 @@ from crawlsock.gitlab.output import OutputRoot
 from crawlsock.gitlab.plan import AREAS
 from crawlsock.gitlab.saving import InThread
 from crawlsock.gitlab.transport import Transport
-from crawlsock.sdk import Job, JobFailed, JobResult
+from crawlsock.sdk import HostBudget, Job, JobFailed, JobResult
 
 DISCOVER = "discover_namespaces"
 JOB_TYPES = (DISCOVER, *AREAS)
@@ -64,6 +64,10 @@ class GitLabCrawler:
         """Build a crawler. Raises `HostRefused` for an allowed host that is none."""
         allowed = AllowedHosts.of(allowed_hosts)
         return cls(transport, OutputRoot(output_root), clock, in_thread, allowed, settings or Settings())
+
+    def host_budgets(self) -> list[HostBudget]:
+        """Say what the hosts allow, for `JobExecutor.report_hosts`."""
+        return self._loads.host_budgets(self.clock.seconds(), self.wall_clock())
 
     async def handle(self, job: Job) -> JobResult:
         """Do a job. Ends early with the job's own reason when it is cancelled, handed back or lost."""

@@ -45,6 +45,11 @@ class Origin:
         return f"{self.scheme}://{self.authority}{self.prefix}"
 
     @property
+    def name(self) -> str:
+        """The host as people know it: without the scheme."""
+        return f"{self.authority}{self.prefix}"
+
+    @property
     def api(self) -> str:
         """The URL that the paths of the plan are appended to."""
         return f"{self}{API}"

@@ -72,6 +72,25 @@ def full_jitter(failures: int, draw: Callable[[], float], *, base: float = 0.5, 
     return draw() * min(cap, base * 2.0 ** min(failures - 1, 30))
 
 
+@frozen
+class Standing:
+    """Where a budget stands: requests a period, those left, and seconds until it starts again or is open again.
+
+    What is not known, or over, is None.
+    """
+
+    limit: int | None = None
+    left: int | None = None
+    reset_in: float | None = None
+    blocked_for: float | None = None
+
+    @property
+    def ease(self) -> tuple[bool, float]:
+        """Sorts the budget that holds us up most first."""
+        share = 1.0 if self.left is None else self.left / max(self.limit or self.left, 1)
+        return self.blocked_for is None, share
+
+
 @define
 class RateBudget:
     """Share one rate limit among all requests made under it.
@@ -113,6 +132,15 @@ class RateBudget:
             self._left, self._reset_at, self._not_before = allowance.left, reset_at, now
         elif self._left is not None:
             self._left = min(self._left, allowance.left)
+
+    def standing(self, now: float) -> Standing | None:
+        """Say where it stands, or None when the host has never said anything."""
+        blocked_for = self._blocked_until - now if now < self._blocked_until else None
+        limit = self._limit or None
+        if self._left is None or now >= self._reset_at:
+            # The count has begun again, or there is none: what is left of it nobody has told us.
+            return None if limit is None and blocked_for is None else Standing(limit, blocked_for=blocked_for)
+        return Standing(limit, self._left, self._reset_at - now, blocked_for)
 
     def block(self, seconds: float, now: float) -> None:
         """Let nothing pass for so long: the host said so."""

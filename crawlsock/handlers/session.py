@@ -59,6 +59,7 @@ async def heartbeat(
     memory_bytes: int | None = None,
     cpu_percent: float | None = None,
     uptime_seconds: float | None = None,
+    hosts: list[dict[str, Any]] | None = None,
 ) -> None:
     """Renew the crawler's session, and with it all its leases."""
     beat = _given(
@@ -68,6 +69,7 @@ async def heartbeat(
         memory_bytes=memory_bytes,
         cpu_percent=cpu_percent,
         uptime_seconds=uptime_seconds,
+        hosts=None if hosts is None else tuple(hosts),
     )
     await context.sessions.beat(context.peer, beat)
 

@@ -27,6 +27,7 @@ from crawlsock.sdk.job import Job
 from crawlsock.sdk.monitor import Monitor
 from crawlsock.sdk.outbox import Request
 from crawlsock.sdk.run import JobFunction
+from crawlsock.sdk.values import HostBudget
 from crawlsock.wire.codec import Codec
 from crawlsock.wire.message import Message
 
@@ -106,6 +107,14 @@ class JobExecutor:
             return function
 
         return register
+
+    def report_hosts(self, source: Callable[[], Iterable[HostBudget]]) -> None:
+        """
+        Let people see what hosts allow this crawler: `source` is asked at every heartbeat.
+
+        :param source: gives the budgets as they are; the first 64 are told.
+        """
+        self.monitor.hosts = source
 
     def start(self, deadline: float | None = None) -> Deferred[Welcome]:
         """

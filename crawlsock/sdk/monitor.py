@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,10 +21,19 @@ from crawlsock.sdk.in_hand import JobsInHand
 from crawlsock.sdk.job import Job
 from crawlsock.sdk.outbox import Request
 from crawlsock.sdk.requests import Requests
+from crawlsock.sdk.values import HostBudget
+
+MOST_HOSTS = 64
 
 
 class Monitor:
-    """Send a heartbeat every interval while connected; the first one at once."""
+    """
+    Send a heartbeat every interval while connected; the first one at once.
+
+    :ivar hosts: asked at every heartbeat for what hosts allow this crawler.
+    """
+
+    hosts: Callable[[], Iterable[HostBudget]] | None = None
 
     def __init__(self, in_hand: JobsInHand, requests: Requests, clock: IReactorTime) -> None:
         self._in_hand = in_hand
@@ -76,7 +87,20 @@ class Monitor:
         percent = self._cpu_percent()
         if percent is not None:
             body["cpu_percent"] = percent
+        hosts = self._host_budgets()
+        if hosts:
+            body["hosts"] = hosts
         return body
+
+    def _host_budgets(self) -> list[dict[str, Any]]:
+        """Ask the crawler. What goes wrong there must not cost it its heartbeat, and with it its session."""
+        if self.hosts is None:
+            return []
+        try:
+            return [budget.fields() for budget in islice(self.hosts(), MOST_HOSTS)]
+        except Exception:
+            self._log.failure("The crawler could not tell what its hosts allow")
+            return []
 
     def status(self, jobs: list[Job]) -> str:
         """

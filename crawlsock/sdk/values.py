@@ -7,6 +7,7 @@ What users of the SDK hand in and get back: frozen, checked by the server's sche
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any, TypedDict
 
 import attrs
@@ -33,6 +34,20 @@ def _present(value: Any) -> dict[str, Any]:
             continue
         body[name] = list(item) if isinstance(item, tuple) else item
     return body
+
+
+def _counter(value: Any, attribute: Any, count: int | None) -> None:
+    if count is not None and not 0 <= count < 2**53:
+        raise ValueError(f"{attribute.name} is a number from 0 on, not {count}")
+
+
+def _aware(value: Any, attribute: Any, moment: datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(f"{attribute.name} must say its time zone")
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @attrs.frozen
@@ -109,6 +124,28 @@ class Area:
 
     def fields(self) -> dict[str, Any]:
         return _present(self)
+
+
+@attrs.frozen
+class HostBudget:
+    """
+    What a host allows a crawler, as it last said. People see it, and what waits for it.
+
+    :ivar host: its name, with port and path where they are not the usual ones.
+    :ivar limit: requests in one period; `remaining`: how many of them are left.
+    :ivar resets_at: when the count begins again, a moment with its time zone.
+    :ivar blocked_until: before this the host wants no request.
+    """
+
+    host: str = attrs.field(validator=attrs.validators.matches_re(r"[^\x00-\x1f\x7f]{1,255}"))
+    limit: int | None = attrs.field(default=None, validator=_counter)
+    remaining: int | None = attrs.field(default=None, validator=_counter)
+    resets_at: datetime | None = attrs.field(default=None, validator=_aware)
+    blocked_until: datetime | None = attrs.field(default=None, validator=_aware)
+
+    def fields(self) -> dict[str, Any]:
+        body = _present(self)
+        return {name: _rfc3339(value) if isinstance(value, datetime) else value for name, value in body.items()}
 
 
 @attrs.frozen

@@ -186,7 +186,8 @@ class Assignment:
 
     `attempt` is the fence: it rises by one with every assignment. `credential_generation` is the generation
     of the account's credential, None for an account without one; the caller opens the credential itself,
-    the store never holds a token in the clear. `resume_state` is the last that any attempt saved.
+    the store never holds a token in the clear. `resume_state` is the last that any attempt saved. `waited`
+    (seconds) is how long the job had been due; None where an assignment is only repeated.
     """
 
     session_id: str
@@ -206,6 +207,7 @@ class Assignment:
     resume_state: dict[str, Any] | None = None
     no_progress_limit: float | None = None
     credential_generation: int | None = None
+    waited: float | None = None
 
 
 @frozen
@@ -294,7 +296,10 @@ class NewSession:
 
 @frozen
 class Beat:
-    """Carry a heartbeat: what the crawler says about itself. `active_jobs` are job ids."""
+    """Carry a heartbeat: what the crawler says about itself. `active_jobs` are job ids.
+
+    `hosts` are objects of the protocol's ``host_budgets``: what hosts allow it.
+    """
 
     status: str = "idle"
     active_jobs: tuple[str, ...] = ()
@@ -302,6 +307,7 @@ class Beat:
     memory_bytes: int | None = None
     cpu_percent: float | None = None
     uptime_seconds: float | None = None
+    hosts: tuple[dict[str, Any], ...] | None = None
 
 
 @frozen

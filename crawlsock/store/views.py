@@ -142,7 +142,7 @@ class SessionView:
 
     `state` is ``connected`` or ``away``; paused and draining are known to the server that holds the
     connection. `deadline` is when the session ends without a heartbeat; `heartbeat_age` is in seconds, both
-    by the store's clock.
+    by the store's clock. `hosts` is what hosts allow it, as its last heartbeat said.
     """
 
     session_id: str
@@ -167,6 +167,7 @@ class SessionView:
     status: str | None = None
     memory_bytes: int | None = None
     cpu_percent: float | None = None
+    hosts: tuple[Mapping[str, Any], ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the object of a ``crawler_list_response``: nothing about the host's processes but the

@@ -128,13 +128,14 @@ def reap(world: World, session_ids: Sequence[str] | None) -> list[Reaped]:
         ending = [row for row in world.sessions.values() if row.deadline < now]
     else:
         ending = [world.sessions[name] for name in dict.fromkeys(session_ids) if name in world.sessions]
-    return [_reap_one(world, row) for row in ending]
+    why = "expired" if session_ids is None else "dead"
+    return [_reap_one(world, row, why) for row in ending]
 
 
-def _reap_one(world: World, row: SessionRow) -> Reaped:
+def _reap_one(world: World, row: SessionRow, why: str) -> Reaped:
     lost = [world.jobs[job_id] for job_id in row.leases.values()]
     for job in lost:
-        take_back(world, job, rules.lose(world.facts(job), world.poison_limit), "lost", "crawler_lost")
+        take_back(world, job, rules.lose(world.facts(job), world.poison_limit), "lost", "crawler_lost", why)
     del world.sessions[row.session_id]
     world.tell("crawler_lost", crawler_id=row.new.crawler_id, session_id=row.session_id)
     poisoned = sum(job.reason == "poison" for job in lost)
@@ -186,4 +187,5 @@ def view(world: World, row: SessionRow) -> SessionView:
         status=row.beat.status,
         memory_bytes=row.beat.memory_bytes,
         cpu_percent=row.beat.cpu_percent,
+        hosts=row.beat.hosts,
     )

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from crawlsock.gitlab.api import ClientSettings, GitLabClient, Loads, ResourceRefused
 from crawlsock.gitlab.hosts import parse_origin
-from crawlsock.gitlab.limits import full_jitter
+from crawlsock.gitlab.limits import Allowance, full_jitter
 from crawlsock.gitlab.transport import Answer, NetworkFailed
 from crawlsock.sdk import Credential, CredentialRefused, Job, JobCancelled, JobFailed
 from tests.gitlab.fakes import ORIGIN, START, FakeServer, TableTransport, drive
@@ -109,6 +109,22 @@ class ApiTests(TestCase):
         self.assertNoResult(waiting)
         self.clock.pump([0.5] * 3)
         self.successResultOf(waiting)
+
+    def test_budgets_told(self) -> None:
+        """Of the accounts at one host the one that is held up most is told, with moments by our own clock."""
+        loads = Loads(8)
+        origin, other = parse_origin("https://g.example.com"), parse_origin("https://g.example.com/second")
+        loads.of(origin).budget("easy").saw(Allowance(600, 500, 60.0), 0.0)
+        loads.of(origin).budget("tight").saw(Allowance(600, 12, 30.0), 0.0)
+        loads.of(other).budget("easy")
+        budgets = [each.fields() for each in loads.host_budgets(10.0, START)]
+        self.assertEqual(
+            budgets,
+            [{"host": "g.example.com", "limit": 600, "remaining": 12, "resets_at": "2023-11-14T22:13:40.000Z"}],
+        )
+        loads.of(origin).budget("easy").block(40.0, 0.0)
+        (told,) = loads.host_budgets(10.0, START)
+        self.assertEqual((told.remaining, told.fields()["blocked_until"]), (500, "2023-11-14T22:13:50.000Z"))
 
     def test_deadline(self) -> None:
         """A page that has no answer before its deadline fails the job recoverably, with the last request."""

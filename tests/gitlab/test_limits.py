@@ -8,6 +8,7 @@ from twisted.trial.unittest import TestCase
 from crawlsock.gitlab.limits import (
     Allowance,
     RateBudget,
+    Standing,
     full_jitter,
     read_allowance,
     read_retry_after,
@@ -92,6 +93,18 @@ class BudgetTests(TestCase):
         budget.saw(Allowance(600, 300, 10.0), 0.0)
         self.assertEqual(budget.take(0.0), 0.0)
         self.assertGreater(budget.take(0.0), 0.0)
+
+    def test_standing(self) -> None:
+        """What is told of a budget is what the host said, as long as it holds."""
+        budget = RateBudget()
+        self.assertIsNone(budget.standing(0.0))
+        budget.saw(Allowance(600, 300, 10.0), 0.0)
+        budget.take(0.0)
+        self.assertEqual(budget.standing(4.0), Standing(600, 299, 6.0))
+        budget.block(20.0, 0.0)
+        self.assertEqual(budget.standing(4.0), Standing(600, 299, 6.0, 16.0))
+        self.assertEqual(budget.standing(10.0), Standing(600, blocked_for=10.0))
+        self.assertEqual(budget.standing(20.0), Standing(600))
 
     def test_blocked(self) -> None:
         """A host that says how long to stay away is obeyed."""

@@ -194,12 +194,15 @@ class ReadTests(HarnessCase):
     async def test_crawlers(self) -> None:
         """crawler_list shows what crawlers said about themselves."""
         crawler = self.harness.connect("crawler", crawler_id="c", slots=3, labels=["eu"], hostname="h", pid=5)
-        await crawler.request("heartbeat", {"status": "crawling", "active_jobs": [], "memory_bytes": 77})
+        budgets = [{"host": "g.example.com", "limit": 600, "remaining": 5, "resets_at": "2026-11-23T10:16:30Z"}]
+        beat = {"status": "crawling", "active_jobs": [], "memory_bytes": 77, "hosts": budgets}
+        await crawler.request("heartbeat", beat)
         (view,) = (await self.harness.connect("monitor").request("crawler_list")).data["crawlers"]
         self.assertEqual(
             (view["crawler_id"], view["slots"], view["labels"], view["memory_bytes"], view["status"], view["state"]),
             ("c", 3, ["eu"], 77, "crawling", "connected"),
         )
+        self.assertEqual(view["hosts"], budgets)
 
     async def test_status_without_database(self) -> None:
         """status_get answers also when the database is away, and says so."""

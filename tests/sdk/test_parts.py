@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import TestCase
 
-from crawlsock.sdk import Job
+from crawlsock.sdk import HostBudget, Job
 from crawlsock.sdk.batches import batches
 from crawlsock.sdk.outbox import Outbox, Request
 from crawlsock.sdk.reconnect import client_endpoint
@@ -141,6 +142,40 @@ class Heartbeats(ExecutorCase):
         self.assertIn("cpu_percent", second)
         if os.path.exists("/proc/self/statm"):
             self.assertGreater(second["memory_bytes"], 1 << 20)
+
+    def test_hosts(self) -> None:
+        """What hosts allow is asked for at every heartbeat, and told as the protocol writes it."""
+        until = datetime(2026, 11, 23, 10, 16, 30, tzinfo=timezone(timedelta(hours=1)))
+        budgets = [HostBudget("g.example.com", 600, 5, until)] + [HostBudget(f"h{n}") for n in range(99)]
+        self.executor.report_hosts(lambda: budgets)
+        self.executor.start()
+        self.server.turn()
+        budgets.clear()
+        self.server.pass_time(10.1, 0.1)
+        first, second = (message.data for message in self.server.of("heartbeat"))
+        told = {"host": "g.example.com", "limit": 600, "remaining": 5, "resets_at": "2026-11-23T09:16:30.000Z"}
+        self.assertEqual((first["hosts"][0], len(first["hosts"])), (told, 64))
+        self.assertNotIn("hosts", second)
+
+    def test_hosts_untold(self) -> None:
+        """A crawler whose function for that fails keeps its heartbeat."""
+
+        def broken() -> list[HostBudget]:
+            raise RuntimeError("oh")
+
+        self.executor.report_hosts(broken)
+        self.executor.start()
+        self.server.turn()
+        (beat,) = self.server.of("heartbeat")
+        self.assertNotIn("hosts", beat.data)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_no_budget(self) -> None:
+        """A budget that no server would take is refused where it is made."""
+        until = datetime(2026, 11, 23, tzinfo=timezone.utc)
+        self.assertRaises(ValueError, HostBudget, "a\nb")
+        self.assertRaises(ValueError, HostBudget, "h", -1)
+        self.assertRaises(ValueError, HostBudget, "h", resets_at=until.replace(tzinfo=None))
 
     def test_not_while_away(self) -> None:
         """Without a link no heartbeats pile up."""

@@ -85,7 +85,7 @@ def _write_port(path: Path, url: str) -> None:
 @click.option("--client-secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="File with the OAuth client secret that /oauth/token insists on.")  # fmt: skip
 @click.option("--anonymous", is_flag=True, help="Answer requests without a token as well.")
-@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests for each token in a period.")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests that one person may make in a period.")
 @click.option("--rate-period", type=click.IntRange(min=1), default=60, help="Seconds of that period.")
 @click.option("--fault-429", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered 429.")
 @click.option("--fault-500", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered 500.")

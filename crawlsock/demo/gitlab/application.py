@@ -159,7 +159,8 @@ class Application:
             delay += self.options.faults.slow_by
         token = self.tokens.admit(_credentials(ask), now)
         if self._throttle is not None:
-            verdict = self._throttle.check(token or "", now)
+            # GitLab counts by who asks, whatever token they show; all tokens here are one person's.
+            verdict = self._throttle.check("" if token is None else "user", now)
             extra.update(verdict.headers)
             if not verdict.allowed:
                 self.statistics.rate_limited += 1
@@ -192,8 +193,10 @@ class Application:
         headers = {"Content-Type": content_type}
         if mishap == "429":
             wait = self.options.faults.retry_after
-            limit = self.options.rate_limit or 2000
-            headers |= {**rate_headers(limit, limit + 1, 0, math.ceil(now) + wait), "Retry-After": str(wait)}
+            headers["Retry-After"] = str(wait)
+            if self._throttle is None:
+                # Where there is a real count, this comes from somewhere in front of it and tells nothing of it.
+                headers |= rate_headers(2000, 2001, 0, math.ceil(now) + wait)
         return Reply(int(mishap), body, headers, self.options.latency)
 
 

@@ -58,7 +58,7 @@ class Options:
     anonymous_access: bool = False
     """Answer requests without any token too, as for public items."""
     rate_limit: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
-    """Requests allowed for each token in a period; None is without limit and without its headers."""
+    """Requests that one person may make in a period; None is without limit and without its headers."""
     rate_period: int = field(default=60, validator=validators.ge(1))
     """The length of that period in seconds."""
     latency: float = field(default=0.0, validator=_SECONDS)

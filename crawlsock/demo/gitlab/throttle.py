@@ -23,7 +23,7 @@ class Verdict:
 
 @define
 class Throttle:
-    """Count requests by token in windows of ``period`` seconds, ``limit`` each."""
+    """Count requests by caller in windows of ``period`` seconds, ``limit`` each."""
 
     limit: int
     period: int

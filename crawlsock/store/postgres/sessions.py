@@ -20,6 +20,7 @@ from crawlsock.wire.errors import ErrorCode, Refusal
 
 def _view(row: Row) -> SessionView:
     beat = loads(row[19]) or {}
+    hosts = beat.get("hosts")
     return SessionView(
         session_id=row[0],
         crawler_id=row[1],
@@ -43,6 +44,7 @@ def _view(row: Row) -> SessionView:
         status=beat.get("status"),
         memory_bytes=beat.get("memory_bytes"),
         cpu_percent=beat.get("cpu_percent"),
+        hosts=None if hosts is None else tuple(hosts),
     )
 
 
@@ -69,7 +71,8 @@ class Sessions(Jobs):
             "transport": session.transport,
             "lease_length": session.lease_length,
         }
-        outcome = (await self.function("open_session(%s::jsonb, %s)", dumps(wish), self.poison_limit))[0][0]
+        outcome, ended = (await self.function("open_session(%s::jsonb, %s)", dumps(wish), self.poison_limit))[0]
+        self.tally.taken_back(loads(ended), "dead")
         if outcome == "duplicate":
             raise Refusal(
                 ErrorCode.DUPLICATE_CRAWLER,
@@ -100,9 +103,10 @@ class Sessions(Jobs):
             None if held is None else list(held),
             dumps(process),
         )
-        session_id, kept, lost = rows[0]
+        session_id, kept, lost, ended = rows[0]
         if session_id is None:
             raise session_expired()
+        self.tally.taken_back(loads(ended))
         self.forget_counts()
         self._committed()
         self._work()
@@ -130,7 +134,8 @@ class Sessions(Jobs):
     @deferred
     async def end_session(self, session_id: str, reason: str) -> None:
         if is_uuid(session_id):
-            await self.function("end_session", session_id, reason)
+            ended = (await self.function("end_session", session_id, reason))[0][0]
+            self.tally.taken_back(loads(ended))
             self.forget_counts()
             self._committed()
             self._work()
@@ -143,7 +148,9 @@ class Sessions(Jobs):
             self.forget_counts()
             self._committed()
             self._work()
-        return [Reaped(*row) for row in rows]
+        for row in rows:
+            self.tally.taken_back(loads(row[4]), "expired" if session_ids is None else "dead")
+        return [Reaped(*row[:4]) for row in rows]
 
     @deferred
     async def adopt_sessions(self, server_id: str, grace: float) -> list[SessionView]:
@@ -170,7 +177,8 @@ class Sessions(Jobs):
             self.forget_counts()
             self._committed()
             self._work()
-        return [Order("cancel", session_id, job_id, lease, "no progress") for session_id, job_id, lease in rows]
+        self.tally.taken_back((loads(row[3]) for row in rows), "stuck")
+        return [Order("cancel", session_id, job_id, lease, "no progress") for session_id, job_id, lease, _ in rows]
 
     @deferred
     async def _beat(self, server_id: str) -> None:

@@ -137,6 +137,7 @@ class Heartbeat:
             "memory_bytes": self.beat.memory_bytes,
             "cpu_percent": self.beat.cpu_percent,
             "uptime_seconds": self.beat.uptime_seconds,
+            "hosts": self.beat.hosts,
         }
         return ({"i": index, "s": self.session_id, "b": beat},)
 

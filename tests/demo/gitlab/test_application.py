@@ -215,6 +215,23 @@ class RefusalTests(TestCase):
         self.assertEqual(app.statistics.rate_limited, 1)
         self.assertNotIn("RateLimit-Limit", ask(application(DATASET), "/version").headers)
 
+    def test_rate_limit_by_person(self) -> None:
+        """A renewed token does not begin a new count."""
+        app = application(DATASET, Options(rate_limit=9))
+        self.assertEqual(ask(app, "/version").headers["RateLimit-Remaining"], "8")
+        pair = app.tokens.issue(NOW)
+        bearer: dict[str, str | None] = {"authorization": f"Bearer {pair.access_token}"}
+        reply = app.answer(Ask("GET", ORIGIN, "/api/v4/version", {}, bearer), NOW)
+        self.assertEqual(reply.headers["RateLimit-Remaining"], "7")
+
+    def test_refused_before_the_count(self) -> None:
+        """An injected 429 tells when to come back, and nothing of a count that it knows nothing of."""
+        app = application(DATASET, Options(rate_limit=9, faults=Faults(too_many_requests=1.0, most_in_a_row=1)))
+        reply = ask(app, "/version")
+        self.assertEqual((reply.status, reply.headers["Retry-After"]), (429, "1"))
+        self.assertNotIn("RateLimit-Remaining", reply.headers)
+        self.assertEqual(ask(app, "/version").headers["RateLimit-Remaining"], "8")
+
     def test_injected_faults(self) -> None:
         """Injected failures look like GitLab's, and the same address works in the end."""
         for name, status in (("too_many_requests", 429), ("server_error", 500), ("bad_gateway", 502)):

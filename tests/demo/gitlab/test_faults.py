@@ -76,7 +76,7 @@ class ThrottleTests(TestCase):
         self.assertFalse(throttle.check("a", now + wait - 1).allowed)
         self.assertTrue(throttle.check("a", now + wait).allowed)
 
-    def test_each_token_for_itself(self) -> None:
+    def test_each_caller_for_itself(self) -> None:
         """One caller's requests do not count against another."""
         throttle = Throttle(1, 60)
         self.assertTrue(throttle.check("a", 0).allowed)

@@ -174,6 +174,21 @@ class Staying(StoreContract):
         self.assertLess(shown.heartbeat_age, 5.0)
         self.assertEqual(shown.jobs, 1)
 
+    async def test_a_session_shows_what_hosts_allow_its_crawler(self) -> None:
+        """The host budgets of the last beat are shown, and gone with a beat that has none."""
+        session = await self.session()
+        self.assertIsNone((await self.store.sessions())[0].hosts)
+        budgets = (
+            {"host": "gitlab.example.com", "limit": 600, "remaining": 12, "resets_at": "2026-11-23T10:16:30Z"},
+            {"host": "127.0.0.1:8080", "blocked_until": "2026-11-23T10:15:40Z"},
+        )
+        await self.store.heartbeat(session.session_id, Beat(hosts=budgets))
+        (shown,) = await self.store.sessions()
+        self.assertEqual(shown.hosts, budgets)
+        self.assertEqual(shown.as_json()["hosts"], list(budgets))
+        await self.store.heartbeat(session.session_id, Beat())
+        self.assertNotIn("hosts", (await self.store.sessions())[0].as_json())
+
     async def test_a_heartbeat_of_an_ended_session_is_refused(self) -> None:
         """A heartbeat does not raise the dead."""
         session = await self.session()
