@@ -129,8 +129,6 @@ def complete(world: World, ref: JobRef, completion: Completion) -> None:
     end(world, job, rules.complete(world.facts(job)), "completed", completion.entities, None)
     job.files = [dict(file) for file in completion.files] or None
     job.summary = completion.summary
-    if job.progress is not None:
-        job.progress.percent, job.progress.resume_state = 100.0, None
     for mark in MILESTONES:
         job.milestones.setdefault(mark, world.now())
 
@@ -195,7 +193,7 @@ def end(
     if job.state not in TERMINAL:
         job.assigned_at = job.started_at = None
     kinds = {State.FAILED: "job_failed", State.CANCELLED: "job_cancelled"}
-    world.tell_job(kinds.get(job.state) or _EVENTS[outcome], job, job.reason)
+    world.tell_job(kinds.get(job.state) or _EVENTS[outcome], job, job.reason, last_word=True)
 
 
 def _last_word(world: World, job: JobRow, state: State, entities: Any, resume_state: dict[str, Any] | None) -> None:
@@ -214,6 +212,8 @@ def _last_word(world: World, job: JobRow, state: State, entities: Any, resume_st
     row.updated_at = world.now()
     if state in (State.COMPLETED, State.FAILED):
         row.stage = state.value
+    if state is State.COMPLETED:
+        row.percent, row.resume_state = 100.0, None
     job.progress = row
 
 

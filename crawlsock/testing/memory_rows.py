@@ -254,8 +254,8 @@ class World:
         self.events.append(event)
         self.has_events = True
 
-    def tell_job(self, kind: str, job: JobRow, reason: str | None = None) -> None:
-        """Put an event about what a job is now into the feed."""
+    def tell_job(self, kind: str, job: JobRow, reason: str | None = None, last_word: bool = False) -> None:
+        """Put an event about what a job is now into the feed; with `last_word` also how far it is."""
         self.tell(
             kind,
             job_id=job.job_id,
@@ -265,11 +265,20 @@ class World:
             attempt=job.attempt,
             state=job.state.value,
             reason=reason,
+            **(_last_word(job) if last_word else {}),
         )
 
     def note(self, actor: str, action: str, target: str | None, detail: dict[str, Any]) -> None:
         """Write into the audit."""
         self.audits.append({"at": self.now(), "actor": actor, "action": action, "target": target, "detail": detail})
+
+
+def _last_word(job: JobRow) -> dict[str, Any]:
+    """Return what the event of an end says about progress."""
+    row = job.progress
+    if row is None:
+        return {"stage": "completed", "entities": {}, "percent": 100} if job.state is State.COMPLETED else {}
+    return {"seq": row.seq, "stage": row.stage, "entities": row.entities, "percent": row.percent, "message": row.message}
 
 
 def new_id() -> str:

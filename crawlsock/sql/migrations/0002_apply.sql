@@ -33,6 +33,11 @@ CREATE FUNCTION crawlsock.job_events(rows json) RETURNS text LANGUAGE sql IMMUTA
     SELECT crawlsock.event_group('kind job_id root_id account type attempt state reason', rows);
 $$;
 
+CREATE FUNCTION crawlsock.end_events(rows json) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT crawlsock.event_group('kind job_id root_id account type attempt state reason seq stage entities percent message', rows);
+$$;
+COMMENT ON FUNCTION crawlsock.end_events IS 'As job_events, with the last word on progress: who follows the feed need not read it.';
+
 CREATE FUNCTION crawlsock.merge_counts(before jsonb, after jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 -- {"type": {"processed": n, ...}}: numbers only grow, everything else takes the later value.
 BEGIN

@@ -135,13 +135,14 @@ BEGIN
             attempt = excluded.attempt, seq = CASE WHEN p.attempt = excluded.attempt THEN p.seq ELSE 0 END,
             stage = 'completed', entities = excluded.entities, percent = 100, rate = NULL, time_left = NULL,
             updated_at = now(), resume_state = NULL
-        RETURNING p.job_id),
+        RETURNING p.job_id, p.seq, p.entities, p.message),
     milestone AS (
         INSERT INTO crawlsock.job_milestone (job_id, percent)
         SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark ON CONFLICT DO NOTHING)
-    SELECT count(*), crawlsock.job_events(json_agg(json_build_array(
-        'job_completed', job_id, root_id, account, type, attempt, 'completed')))
-    INTO hits, events FROM hit;
+    SELECT count(*), crawlsock.end_events(json_agg(json_build_array(
+        'job_completed', hit.job_id, root_id, account, type, attempt, 'completed', NULL,
+        last.seq, 'completed', coalesce(last.entities, '{}'), 100, last.message)))
+    INTO hits, events FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
     IF hits < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases((
             SELECT jsonb_agg(item || '{"v": "completed"}') FROM jsonb_array_elements(items) AS item));
@@ -214,13 +215,15 @@ BEGIN
             entities = CASE WHEN p.attempt = excluded.attempt THEN crawlsock.merge_counts(p.entities, excluded.entities)
                             WHEN excluded.entities = '{}' THEN p.entities ELSE excluded.entities END,
             rate = NULL, time_left = NULL, updated_at = now(),
-            resume_state = coalesce(excluded.resume_state, p.resume_state))
-    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.job_events(json_agg(json_build_array(
+            resume_state = coalesce(excluded.resume_state, p.resume_state)
+        RETURNING p.job_id, p.seq, p.stage, p.entities, p.percent, p.message)
+    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.end_events(json_agg(json_build_array(
         CASE WHEN next_state = 'failed' THEN 'job_failed' WHEN next_state = 'cancelled' THEN 'job_cancelled'
              WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
              WHEN v = 'credential' THEN 'job_waiting_credential' ELSE 'job_lost' END,
-        job_id, root_id, account, type, attempt, next_state, reason)))
-    INTO hits, states, events FROM hit;
+        hit.job_id, root_id, account, type, attempt, next_state, reason,
+        last.seq, last.stage, last.entities, last.percent, last.message)))
+    INTO hits, states, events FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
     states := coalesce(states, '[]');
     IF hits < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases(items);
