@@ -125,6 +125,16 @@ def _parse_host(text: str) -> str:
     return text.lower()
 
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
+
+
+def _parse_origin(text: str) -> str:
+    origin = text.lower().rstrip("/")
+    if _ORIGIN.fullmatch(origin) is None:
+        raise ValueError("is no address of a site; write it without a path: https://crawl.example.com")
+    return origin
+
+
 def _parse_dsn(text: str) -> str:
     if text.startswith(("postgresql://", "postgres://")) or re.match(r"\s*\w+\s*=", text):
         return text
@@ -147,6 +157,7 @@ ENDPOINT: Kind[str] = Kind("endpoint", "tcp:8420:interface=127.0.0.1", _parse_en
 UID: Kind[int] = Kind("user", "www-data", _parse_uid, str, (str, int))
 HOST: Kind[str] = Kind("host", "gitlab.example.com", _parse_host, str)
 DSN: Kind[str] = Kind("database address", "postgresql://user@host/database", _parse_dsn, str)
+ORIGIN: Kind[str] = Kind("site", "https://crawl.example.com", _parse_origin, str)
 TEXT: Kind[str] = Kind("text", "north", _parse_text, str)
 
 
