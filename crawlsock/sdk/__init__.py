@@ -23,6 +23,7 @@ from crawlsock.sdk.hello import Welcome
 from crawlsock.sdk.job import Job, JobLink
 from crawlsock.sdk.manager import JobManager
 from crawlsock.sdk.monitor import Monitor
+from crawlsock.sdk.oversight import JobFilter
 from crawlsock.sdk.progress import ProgressReporter
 from crawlsock.sdk.subscription import Subscription
 from crawlsock.sdk.values import (
@@ -53,6 +54,7 @@ __all__ = [
     "JobCancelled",
     "JobExecutor",
     "JobFailed",
+    "JobFilter",
     "JobLink",
     "JobManager",
     "JobReleased",

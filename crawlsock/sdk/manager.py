@@ -17,6 +17,7 @@ from crawlsock.sdk.batches import batches
 from crawlsock.sdk.connection import Connection
 from crawlsock.sdk.errors import NotConnected
 from crawlsock.sdk.hello import Welcome
+from crawlsock.sdk.oversight import JobFilter, Oversight, Rows
 from crawlsock.sdk.subscription import Subscription
 from crawlsock.sdk.values import ItemStatus, JobView, NewJob, ProgressView
 from crawlsock.sdk.waiting import wait_for_job
@@ -27,12 +28,12 @@ DEADLINE = 30.0
 IN_FLIGHT = 4
 """Messages of one large submit that are on their way at once."""
 
-Rows = list[dict[str, Any]]
 
-
-class JobManager:
+class JobManager(Oversight):
     """
     Talk to a server for a web application (or, with another `role`, as `monitor` or `admin`).
+
+    Counting, explaining, failures, incidents, and what is done to many jobs or to crawlers: `oversight.py`.
 
     :param endpoint: path of the server's Unix socket, or a Twisted client endpoint string.
     :param token: a token made for the role.
@@ -166,21 +167,37 @@ class JobManager:
         type: str | None = None,
         root_id: str | None = None,
         parent_id: str | None = None,
+        host: str | None = None,
+        crawler_id: str | None = None,
+        error: str | None = None,
         search: str | None = None,
+        created_after: str | None = None,
+        created_before: str | None = None,
+        sort: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> tuple[list[JobView], str | None]:
-        """List jobs that match all that is given; returns a page and the cursor of the next one, if any."""
-        data: dict[str, Any] = {"states": list(states)} if states else {}
-        wishes = {
-            "account": account,
-            "type": type,
-            "root_id": root_id,
-            "parent_id": parent_id,
-            "search": search,
-            "limit": limit,
-            "cursor": cursor,
-        }
+        """
+        List jobs that match all that is given; returns a page and the cursor of the next one, if any.
+
+        What the filters mean is said at `JobFilter`. `sort`: `newest` (first), `oldest` or `queue`.
+        A page may be short, or empty, and have a next one: the server does not search for long at a time.
+        """
+        filter = JobFilter(
+            states=states,
+            account=account,
+            type=type,
+            root_id=root_id,
+            parent_id=parent_id,
+            host=host,
+            crawler_id=crawler_id,
+            error=error,
+            search=search,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        data = filter.fields()
+        wishes = {"sort": sort, "limit": limit, "cursor": cursor}
         data.update({name: wish for name, wish in wishes.items() if wish is not None})
         reply = await self.request("job_list", data)
         return reply.data["jobs"], reply.data.get("next_cursor")
