@@ -157,16 +157,17 @@ class Children:
         extra: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
     ) -> Child:
-        """Begin a process; a name that is used again continues the same log."""
+        """Begin a process; a name that is used again continues the same log. `stdout`: default the log."""
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / f"{name}.log"
         with log.open("ab") as stream:
             process = subprocess.Popen(
                 [os.fspath(word) for word in command],
                 stdin=stdin,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
+                stdout=stream if stdout is None else stdout,
+                stderr=stream,
                 cwd=cwd or self.directory,
                 env=environment(extra),
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
