@@ -23,6 +23,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from crawlsock.store.listing import IListing
 from crawlsock.store.values import (
     AccountView,
     Area,
@@ -58,14 +59,18 @@ from crawlsock.store.values import (
     SessionView,
     TokenRow,
 )
+from crawlsock.tally import JobTally
 
 __all__ = ["HeldJob", "IStore"]
 
 
-class IStore(Interface):
+class IStore(IListing):
     """Keep jobs, sessions, progress, accounts, tokens and events."""
 
     state: str = Attribute("``up`` or ``down``: whether verbs can succeed at this moment.")
+    tally: JobTally = Attribute(
+        "How the jobs fared that went through this store; counted once each has been committed."
+    )
 
     def when_up() -> Deferred[None]:
         """Return a Deferred that fires as soon as `state` is ``up``, at once if it is."""
@@ -120,7 +125,12 @@ class IStore(Interface):
         """Return a job with its progress, and what `include` asks for. Errors: ``unknown_job``."""
 
     def jobs(filter: JobFilter) -> Deferred[JobPage]:
-        """Return one page of jobs, newest first."""
+        """Return one page of jobs in the order of `filter.sort`.
+
+        A store that would have to look at very many jobs may stop before the page is full; then it says `searched_to`
+        and goes on from there with `next_cursor`. Every job that is there all the time comes exactly once, in order.
+        Errors: ``invalid_message`` for a cursor that is of no page, or of one with another sort.
+        """
 
     def live_jobs() -> Deferred[int]:
         """Return how many jobs are not finished: what a limit of the queue is about. Cheap, also with many jobs."""

@@ -207,7 +207,7 @@ class Assignment:
     resume_state: dict[str, Any] | None = None
     no_progress_limit: float | None = None
     credential_generation: int | None = None
-    waited: float | None = None
+    waited: float | None = field(default=None, eq=False)
 
 
 @frozen
@@ -349,20 +349,28 @@ class Reaped:
 
 @frozen
 class JobFilter:
-    """Choose jobs to list, newest first.
+    """Choose jobs to list.
 
-    Empty `states` means all. `accounts` is what the asking token may see, None for everything. `search` is
-    looked for in the name, the namespace path and the entity id, whatever the case. `limit` is 1 to 500;
-    `cursor` comes from the page before.
+    Empty `states` means all. `accounts` is what the asking token may see, None for everything. `crawler_id` is who has
+    the job now, `error` the fingerprint of its last error. `search` is looked for in the name, the namespace path and
+    the entity id, whatever the case, and as the whole job id. `created_after` is included, `created_before` is not.
+    `sort`: ``newest``, ``oldest``, or ``queue``: only queued jobs, in the order in which they are assigned. `limit` is
+    1 to 1000; `cursor` comes from the page before, of the same filter and sort.
     """
 
     states: frozenset[str] = frozenset()
     account: str | None = None
     accounts: frozenset[str] | None = None
     type: str | None = None
+    host: str | None = None
     root_id: str | None = None
     parent_id: str | None = None
+    crawler_id: str | None = None
+    error: str | None = None
     search: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    sort: Literal["newest", "oldest", "queue"] = "newest"
     limit: int = 50
     cursor: str | None = None
 

@@ -188,6 +188,11 @@ def end(
     assignment.ended_at = world.now()
     assignment.outcome = outcome
     assignment.result = change.state.value
+    ran = None if job.started_at is None else (world.now() - job.started_at).total_seconds()
+    if outcome == "completed":
+        world.tally.completed(job.type, [ran])
+    else:
+        world.tally.over(job.type, outcome, change.state.value, ran)
     world.move(job, change)
     job.reason = change.reason or reason
     if job.state not in TERMINAL:
@@ -217,9 +222,14 @@ def _last_word(world: World, job: JobRow, state: State, entities: Any, resume_st
     job.progress = row
 
 
-def take_back(world: World, job: JobRow, change: Change, outcome: str, reason: str) -> Order:
-    """End an assignment that its crawler did not end; return the order that tells it to stop."""
+def take_back(world: World, job: JobRow, change: Change, outcome: str, reason: str, why: str | None = None) -> Order:
+    """End an assignment that its crawler did not end; return the order that tells it to stop.
+
+    :param why: under which of `JobTally.leases_lost` it counts.
+    """
     order = Order("cancel", job.session_id or "", job.job_id, job.lease or "", reason)
+    if why is not None:
+        world.tally.leases_lost[why] += 1
     end(world, job, change, outcome, None, None, reason)
     return order
 
@@ -236,7 +246,7 @@ def stuck(world: World) -> list[Order]:
         return (now - job.alive_at).total_seconds() > limit
 
     return [
-        take_back(world, job, rules.lose(world.facts(job), world.poison_limit), "stuck", "no_progress")
+        take_back(world, job, rules.lose(world.facts(job), world.poison_limit), "stuck", "no_progress", "stuck")
         for job in held_jobs
         if is_stuck(job)
     ]

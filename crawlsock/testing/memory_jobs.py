@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import attrs
+
 from crawlsock.jobs import (
     DEFAULT_BACKOFF,
     DEFAULT_MAX_ATTEMPTS,
@@ -41,7 +43,12 @@ _KINDS = {
 
 def submit(world: World, jobs: Sequence[NewJob], accounts: frozenset[str] | None) -> list[ItemStatus]:
     """Make root jobs."""
-    return [_submit_one(world, job, accounts) for job in jobs]
+    return _counted(world, [_submit_one(world, job, accounts) for job in jobs])
+
+
+def _counted(world: World, statuses: list[ItemStatus]) -> list[ItemStatus]:
+    world.tally.came(status.status for status in statuses)
+    return statuses
 
 
 def _submit_one(world: World, new: NewJob, accounts: frozenset[str] | None) -> ItemStatus:
@@ -59,7 +66,7 @@ def _submit_one(world: World, new: NewJob, accounts: frozenset[str] | None) -> I
 
 def discover(world: World, parent: JobRow, jobs: Sequence[NewJob]) -> list[ItemStatus]:
     """Make children of a job whose lease has been checked."""
-    return [_discover_one(world, parent, job) for job in jobs]
+    return _counted(world, [_discover_one(world, parent, job) for job in jobs])
 
 
 def _discover_one(world: World, parent: JobRow, new: NewJob) -> ItemStatus:
@@ -223,7 +230,10 @@ def _give(world: World, job: JobRow, session_id: str) -> Assignment:
     world.leases[lease] = row
     session.leases[lease] = job.job_id
     world.tell_job("job_assigned", job)
-    return _assignment(world, job, session_id, lease)
+    free_since = job.assignments[-2].ended_at if len(job.assignments) > 1 else None
+    waited = (now - max(job.run_at, free_since or job.run_at)).total_seconds()
+    world.tally.assigned(job.type, waited)
+    return attrs.evolve(_assignment(world, job, session_id, lease), waited=waited)
 
 
 def unstarted(world: World, session_id: str) -> list[Assignment]:

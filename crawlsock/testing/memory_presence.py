@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from crawlsock.jobs import POISON_LIMIT
+from crawlsock.tally import JobTally
 from crawlsock.testing.memory_rows import World
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -38,6 +39,11 @@ class Presence:
         self._order_observers: list[Callable[[], None]] = []
         self._event_observers: list[Callable[[], None]] = []
         self._alarm: IDelayedCall | None = None
+
+    @property
+    def tally(self) -> JobTally:
+        """How the jobs fared."""
+        return self._world.tally
 
     def take_down(self) -> None:
         """Behave like a database that is away: every verb is refused as ``unavailable`` until `bring_up`."""

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from crawlsock.jobs import DEFAULT_BACKOFF, HELD, TERMINAL, Backoff, Change, JobFacts, State
 from crawlsock.progress import ProgressTracker
 from crawlsock.store.values import Area, Beat, CredentialRow, NewSession, QueueView, TokenRow, rfc3339
+from crawlsock.tally import JobTally
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 
@@ -157,6 +158,7 @@ class World:
     random: Callable[[], float]
     poison_limit: int
     tracker: ProgressTracker = Factory(ProgressTracker)
+    tally: JobTally = Factory(JobTally)
     jobs: dict[str, JobRow] = Factory(dict)
     queued: set[str] = Factory(set)
     keys: dict[tuple[str, str], str] = Factory(dict)

@@ -17,6 +17,7 @@ from tests.store.contract import (
     assigning,
     base,
     controlling,
+    counting,
     crawling,
     discovering,
     fencing,
@@ -54,6 +55,10 @@ class InMemory(base.StoreContract):
 
 class MemorySubmitting(InMemory, submitting.Submitting):
     """The store in memory keeps the claims about submitting."""
+
+
+class MemoryCounting(InMemory, counting.Counting):
+    """The store in memory keeps the claims about the tally."""
 
 
 class MemoryAssigning(InMemory, assigning.Assigning):

@@ -206,7 +206,9 @@ BEGIN
             SELECT count(*), string_agg(json_build_array(
                    q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
                    job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
-                   nullif(known.generation, 0))::text, ',')
+                   nullif(known.generation, 0),
+                   extract(epoch FROM q.assigned_at - greatest(q.run_at, CASE WHEN q.attempt > 1 THEN (
+                       SELECT a.ended_at FROM crawlsock.job_assignment a WHERE a.job_id = q.job_id AND a.attempt = q.attempt - 1) END)))::text, ',')
             INTO had, given
             FROM crawlsock.job_queue q
             JOIN crawlsock.job job ON job.job_id = q.job_id
@@ -234,12 +236,16 @@ BEGIN
         noted AS (
             INSERT INTO crawlsock.job_assignment (job_id, attempt, lease, session_id)
             SELECT job_id, attempt, lease, demand.s FROM taken)
-        -- The second array has the order of the fields of crawlsock.store.values.Assignment.
+        -- The second array has the order of the fields of crawlsock.store.values.Assignment. The last of them: how long the
+        -- job has been due, seconds; since the attempt before ended, when it went back to the queue.
         SELECT json_agg(json_build_array('job_assigned', q.job_id, q.root_id, q.account, q.type, q.attempt, 'assigned')),
                string_agg(json_build_array(
                    q.session_id, q.job_id, q.lease, q.attempt, q.type, q.account, q.priority, q.root_id, job.host, job.entity_id,
                    job.namespace_path, job.name, job.parent_id, job.payload, p.resume_state, job.no_progress_limit,
-                   nullif(known.generation, 0))::text, ',' ORDER BY q.priority DESC, q.run_at, q.job_id)
+                   nullif(known.generation, 0),
+                   extract(epoch FROM q.assigned_at - greatest(q.run_at, CASE WHEN q.attempt > 1 THEN (
+                       SELECT a.ended_at FROM crawlsock.job_assignment a WHERE a.job_id = q.job_id AND a.attempt = q.attempt - 1) END)))::text,
+                   ',' ORDER BY q.priority DESC, q.run_at, q.job_id)
         INTO rows, given
         FROM taken q
         JOIN crawlsock.job job ON job.job_id = q.job_id
@@ -296,7 +302,7 @@ BEGIN
     END IF;
     IF batch ? 'complete' THEN
         SELECT * INTO part FROM crawlsock.apply_complete(batch -> 'complete');
-        answer := crawlsock.joined(answer, '"complete":' || part.refused::text);
+        answer := crawlsock.joined(answer, '"complete":' || json_build_object('refused', part.refused, 'ran', part.ran)::text);
         groups := crawlsock.joined(groups, part.events);
     END IF;
     IF batch ? 'end' THEN

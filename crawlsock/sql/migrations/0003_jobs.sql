@@ -103,9 +103,10 @@ BEGIN
                         FROM jsonb_array_elements(coalesce(answers, '[]')) AS status GROUP BY 1) AS by_message));
 END $$;
 
-CREATE FUNCTION crawlsock.apply_complete(items jsonb, OUT refused jsonb, OUT events text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.apply_complete(items jsonb, OUT refused jsonb, OUT ran json, OUT events text) LANGUAGE plpgsql AS $$
 -- e entities, f files, y summary. The good end stands apart from the others: it is the most frequent write of all, and what
 -- becomes of the job depends on nothing, so no row needs to be locked before it is written.
+-- ran: {type: [seconds, ...]} of those that ended now; null for one that never started.
 DECLARE
     hits int;
 BEGIN
@@ -140,9 +141,11 @@ BEGIN
         INSERT INTO crawlsock.job_milestone (job_id, percent)
         SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark ON CONFLICT DO NOTHING)
     SELECT count(*), crawlsock.end_events(json_agg(json_build_array(
-        'job_completed', hit.job_id, root_id, account, type, attempt, 'completed', NULL,
-        last.seq, 'completed', coalesce(last.entities, '{}'), 100, last.message)))
-    INTO hits, events FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
+               'job_completed', hit.job_id, root_id, account, type, attempt, 'completed', NULL,
+               last.seq, 'completed', coalesce(last.entities, '{}'), 100, last.message))),
+           (SELECT json_object_agg(type, seconds) FROM (
+               SELECT type, json_agg(extract(epoch FROM now() - started_at)) AS seconds FROM hit GROUP BY type) AS by_type)
+    INTO hits, events, ran FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
     IF hits < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases((
             SELECT jsonb_agg(item || '{"v": "completed"}') FROM jsonb_array_elements(items) AS item));
@@ -152,13 +155,14 @@ END $$;
 CREATE FUNCTION crawlsock.apply_end(items jsonb, OUT refused jsonb, OUT states jsonb, OUT events text) LANGUAGE plpgsql AS $$
 -- v how it ended: failed, cancelled, released by the crawler; lost, stuck, credential by the server.
 -- e entities, r resume state, d reason; of a failure et type, m message, rec recoverable,
--- ra retry after (s), rq request, st stack, cx context; p how many losses make a job poison.
--- states: [[i, new state], ...] of those that acted now.
+-- ra retry after (s), rq request, st stack, cx context; fp fingerprint, ct category, sv severity, ti title of its group;
+-- p how many losses make a job poison.
+-- states: [[i, new state, type, verb, seconds it ran or null], ...] of those that acted now.
 DECLARE
     hits int;
 BEGIN
     WITH verdict AS (
-        SELECT item.*, q.attempt, q.started_at AS began, CASE
+        SELECT item.*, q.attempt, q.started_at AS began, q.account AS owner, CASE
                 WHEN item.v = 'cancelled' THEN item.v
                 WHEN q.cancel_requested THEN 'cancelled'
                 WHEN item.v = 'failed' AND (NOT item.rec OR q.failures + 1 >= job.max_attempts) THEN 'failed'
@@ -170,7 +174,7 @@ BEGIN
                 random() * least(job.backoff_cap, job.backoff_base * 2 ^ least(q.failures, 60))) ELSE 0 END AS delay
         FROM (SELECT DISTINCT ON (x.j, x.l) x.*, crawlsock.held_states() AS held FROM jsonb_to_recordset(items) AS x(
                 i int, j uuid, l text, s uuid, v text, e jsonb, r jsonb, d text, et text, m text, rec boolean,
-                ra float8, rq jsonb, st text, cx jsonb, p int) ORDER BY x.j, x.l, x.i) AS item
+                ra float8, rq jsonb, st text, cx jsonb, fp text, ct text, sv text, ti text, p int) ORDER BY x.j, x.l, x.i) AS item
         JOIN crawlsock.job_queue q ON q.job_id = item.j
         LEFT JOIN crawlsock.job job ON job.job_id = CASE WHEN item.v = 'failed' THEN item.j END
         WHERE q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = ANY (item.held)
@@ -189,6 +193,7 @@ BEGIN
             started_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN q.started_at END,
             assigned_at = CASE WHEN v.next_state IN ('failed', 'cancelled') THEN q.assigned_at END,
             cancel_requested = false, pause_requested = false,
+            fingerprint = CASE WHEN v.v = 'failed' THEN v.fp WHEN v.next_state <> 'failed' THEN q.fingerprint END,
             reason = CASE WHEN v.next_state = 'failed' AND v.v <> 'failed' THEN 'poison'
                           WHEN v.v = 'failed' THEN v.et ELSE coalesce(v.d, q.reason) END
         FROM verdict v WHERE q.job_id = v.j
@@ -200,9 +205,22 @@ BEGIN
     freed AS (
         DELETE FROM crawlsock.job_key k USING hit WHERE hit.keyed AND hit.finished_at IS NOT NULL AND k.job_id = hit.job_id),
     error AS (
-        INSERT INTO crawlsock.job_error (job_id, attempt, error_type, message, recoverable, request, stack, context)
-        SELECT j, attempt, et, m, rec, rq, st, cx FROM verdict WHERE v = 'failed'
-        ON CONFLICT DO NOTHING),
+        INSERT INTO crawlsock.job_error (job_id, attempt, error_type, message, recoverable, request, stack, context,
+                                         account, fingerprint, category, severity)
+        SELECT j, attempt, et, m, rec, rq, st, cx, owner, fp, ct, sv FROM verdict WHERE v = 'failed'
+        ON CONFLICT DO NOTHING
+        RETURNING job_id),
+    grouped AS (
+        -- After the jobs, and in one order: two servers that report the same failures must not wait for each other in a ring.
+        INSERT INTO crawlsock.error_group AS g (account, fingerprint, error_type, category, severity, title, count, last_job_id, last_message)
+        SELECT owner, fp, min(et), min(ct), (array_agg(sv ORDER BY i DESC))[1], min(ti), count(*),
+               (array_agg(j ORDER BY i DESC))[1], (array_agg(m ORDER BY i DESC))[1]
+        FROM verdict JOIN error ON error.job_id = verdict.j
+        WHERE v = 'failed'
+        GROUP BY owner, fp ORDER BY owner, fp
+        ON CONFLICT (fingerprint, account) DO UPDATE SET
+            count = g.count + excluded.count, severity = excluded.severity, last_seen = greatest(g.last_seen, excluded.last_seen),
+            last_job_id = excluded.last_job_id, last_message = excluded.last_message),
     last AS (
         INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent, resume_state)
         SELECT v.j, v.attempt, 0, CASE v.next_state WHEN 'failed' THEN 'failed' ELSE 'fetching' END, coalesce(v.e, '{}'), NULL, v.r
@@ -217,7 +235,8 @@ BEGIN
             rate = NULL, time_left = NULL, updated_at = now(),
             resume_state = coalesce(excluded.resume_state, p.resume_state)
         RETURNING p.job_id, p.seq, p.stage, p.entities, p.percent, p.message)
-    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state)), crawlsock.end_events(json_agg(json_build_array(
+    SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state, type, v, extract(epoch FROM now() - began))),
+        crawlsock.end_events(json_agg(json_build_array(
         CASE WHEN next_state = 'failed' THEN 'job_failed' WHEN next_state = 'cancelled' THEN 'job_cancelled'
              WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
              WHEN v = 'credential' THEN 'job_waiting_credential' ELSE 'job_lost' END,

@@ -2,7 +2,8 @@
 
 CREATE FUNCTION crawlsock.take_back(sessions uuid[], how text, why text, poison_limit int, keep uuid[] DEFAULT '{}')
 RETURNS jsonb LANGUAGE plpgsql AS $$
--- End every assignment of the sessions, except under the leases to keep. Returns [[job_id, session_id, new state], ...].
+-- End every assignment of the sessions, except under the leases to keep. Returns [[job_id, session_id, new state, type, how,
+-- seconds it ran or null], ...].
 DECLARE
     items jsonb;
     ended record;
@@ -19,7 +20,8 @@ BEGIN
     SELECT * INTO ended FROM crawlsock.apply_end(items);
     PERFORM crawlsock.emit(ended.events);
     RETURN (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                items -> (state ->> 0)::int ->> 'j', items -> (state ->> 0)::int ->> 's', state ->> 1)), '[]')
+                items -> (state ->> 0)::int ->> 'j', items -> (state ->> 0)::int ->> 's',
+                state -> 1, state -> 2, state -> 3, state -> 4)), '[]')
             FROM jsonb_array_elements(ended.states) AS state);
 END $$;
 
@@ -29,7 +31,7 @@ RETURNS void LANGUAGE sql AS $$
         json_build_array(json_build_array(kind, crawler_id, session_id, reason))));
 $$;
 
-CREATE FUNCTION crawlsock.reap(wanted uuid[], poison_limit int) RETURNS TABLE (session uuid, crawler text, jobs int, poisoned int)
+CREATE FUNCTION crawlsock.reap(wanted uuid[], poison_limit int) RETURNS TABLE (session uuid, crawler text, jobs int, poisoned int, ended jsonb)
 LANGUAGE plpgsql AS $$
 -- wanted NULL: every session past its deadline, those left out that somebody is just writing to. Named ones are waited
 -- for: a link that is noted as lost in the same moment must not save a dead crawler's session. The session row goes
@@ -56,6 +58,7 @@ BEGIN
         session := dead.session_id;
         crawler := dead.crawler_id;
         jobs := jsonb_array_length(taken);
+        ended := taken;
         SELECT count(*) INTO poisoned FROM jsonb_array_elements(taken) AS t WHERE t ->> 2 = 'failed';
         RETURN NEXT;
     END LOOP;
@@ -65,8 +68,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION crawlsock.reap IS 'End sessions of dead or expired crawlers and put their jobs back.';
 
-CREATE FUNCTION crawlsock.open_session(wish jsonb, poison_limit int) RETURNS text LANGUAGE plpgsql AS $$
--- Returns 'opened', 'known' (this ticket opened it before) or 'duplicate'.
+CREATE FUNCTION crawlsock.open_session(wish jsonb, poison_limit int, OUT outcome text, OUT ended jsonb) LANGUAGE plpgsql AS $$
+-- outcome: 'opened', 'known' (this ticket opened it before) or 'duplicate'. ended: what take_back says of an earlier session.
 DECLARE
     item record;
 BEGIN
@@ -75,13 +78,16 @@ BEGIN
         process_start bigint, boot_id text, hostname text, version text, transport text, lease_length float8);
     PERFORM pg_advisory_xact_lock(hashtextextended('crawlsock session ' || item.crawler_id, 0));
     IF EXISTS (SELECT FROM crawlsock.crawler_session c WHERE c.ticket_hash = decode(item.ticket, 'hex') AND c.ended_at IS NULL) THEN
-        RETURN 'known';
+        outcome := 'known';
+        RETURN;
     END IF;
-    PERFORM crawlsock.reap(ARRAY(
+    ended := (SELECT jsonb_agg(job) FROM crawlsock.reap(ARRAY(
         SELECT c.session_id FROM crawlsock.crawler_session c
-        WHERE c.crawler_id = item.crawler_id AND c.ended_at IS NULL AND (c.state = 'away' OR c.deadline < now())), poison_limit);
+        WHERE c.crawler_id = item.crawler_id AND c.ended_at IS NULL AND (c.state = 'away' OR c.deadline < now())), poison_limit) AS r,
+        jsonb_array_elements(r.ended) AS job);
     IF EXISTS (SELECT FROM crawlsock.crawler_session c WHERE c.crawler_id = item.crawler_id AND c.ended_at IS NULL) THEN
-        RETURN 'duplicate';
+        outcome := 'duplicate';
+        RETURN;
     END IF;
     INSERT INTO crawlsock.crawler_session (session_id, crawler_id, server_id, ticket_hash, slots, labels, job_types, pid, uid,
                                            process_start, boot_id, hostname, version, transport, lease_length, deadline)
@@ -90,10 +96,11 @@ BEGIN
             item.lease_length, now() + make_interval(secs => item.lease_length));
     PERFORM crawlsock.session_event('crawler_connected', item.crawler_id, item.session_id);
     PERFORM pg_notify('crawlsock', item.server_id::text);
-    RETURN 'opened';
+    outcome := 'opened';
 END $$;
 
-CREATE FUNCTION crawlsock.resume_session(ticket text, held text[], process jsonb, OUT session uuid, OUT kept jsonb, OUT lost jsonb)
+CREATE FUNCTION crawlsock.resume_session(ticket text, held text[], process jsonb, OUT session uuid, OUT kept jsonb, OUT lost jsonb,
+                                         OUT ended jsonb)
 LANGUAGE plpgsql AS $$
 -- session is null when it has ended. Leases of the session that the crawler does not hold go back to the queue unharmed.
 DECLARE
@@ -110,7 +117,7 @@ BEGIN
         RETURN;
     END IF;
     session := known.session_id;
-    PERFORM crawlsock.take_back(ARRAY[session], 'released', 'not held after a resume', 0, ARRAY(
+    ended := crawlsock.take_back(ARRAY[session], 'released', 'not held after a resume', 0, ARRAY(
         SELECT q.lease FROM crawlsock.job_queue q WHERE q.session_id = session AND q.finished_at IS NULL
           AND (held IS NULL OR q.lease::text = ANY (held))));
     SELECT coalesce(jsonb_agg(jsonb_build_array(q.job_id, q.lease, q.attempt, q.type, q.account,
@@ -124,21 +131,24 @@ BEGIN
     PERFORM pg_notify('crawlsock', process ->> 'server_id');
 END $$;
 
-CREATE FUNCTION crawlsock.end_session(wanted uuid, why text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION crawlsock.end_session(wanted uuid, why text) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Returns what take_back does.
 DECLARE
     gone text;
+    ended jsonb;
 BEGIN
     UPDATE crawlsock.crawler_session SET ended_at = now(), end_reason = why
     WHERE session_id = wanted AND ended_at IS NULL RETURNING crawler_id INTO gone;
     IF gone IS NOT NULL THEN
-        PERFORM crawlsock.take_back(ARRAY[wanted], 'released', why, 0);
+        ended := crawlsock.take_back(ARRAY[wanted], 'released', why, 0);
         PERFORM crawlsock.session_event('crawler_ended', gone, wanted, why);
         PERFORM pg_notify('crawlsock', 'end');
     END IF;
+    RETURN ended;
 END $$;
 
-CREATE FUNCTION crawlsock.stuck(poison_limit int) RETURNS TABLE (session uuid, job uuid, lease uuid) LANGUAGE plpgsql AS $$
--- Jobs that declared a no-progress limit and have said nothing for longer than it.
+CREATE FUNCTION crawlsock.stuck(poison_limit int) RETURNS TABLE (session uuid, job uuid, lease uuid, now_is jsonb) LANGUAGE plpgsql AS $$
+-- Jobs that declared a no-progress limit and have said nothing for longer than it; now_is: what apply_end says of each.
 DECLARE
     items jsonb;
     ended record;
@@ -159,7 +169,7 @@ BEGIN
     PERFORM crawlsock.emit(ended.events);
     PERFORM pg_notify('crawlsock', 'stuck');
     RETURN QUERY SELECT (items -> (state ->> 0)::int ->> 's')::uuid, (items -> (state ->> 0)::int ->> 'j')::uuid,
-                        (items -> (state ->> 0)::int ->> 'l')::uuid
+                        (items -> (state ->> 0)::int ->> 'l')::uuid, state
                  FROM jsonb_array_elements(ended.states) AS state;
 END $$;
 

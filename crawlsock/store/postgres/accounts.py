@@ -117,7 +117,8 @@ class Accounts(Sessions):
 
     @deferred
     async def refuse_credential(self, account: str, generation: int, reason: str) -> RefusedCredential:
-        jobs, orders = (await self.function("refuse_credential", account, generation, reason))[0]
+        jobs, orders, states = (await self.function("refuse_credential", account, generation, reason))[0]
+        self.tally.taken_back(loads(states))
         self.forget_counts()
         self._committed()
         return RefusedCredential(jobs, [Order(*order) for order in loads(orders)])

@@ -13,6 +13,7 @@ import uuid_utils
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from crawlsock.incidents import judge
 from crawlsock.progress import ProgressTracker, merge
 from crawlsock.store.batch import GroupCommit
 from crawlsock.store.database import Database
@@ -44,6 +45,7 @@ from crawlsock.store.values import (
     Progress,
     Release,
 )
+from crawlsock.tally import JobTally
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 
@@ -89,6 +91,7 @@ class Jobs(Base):
         self.poison_limit = poison_limit
         self.server_name = server_name
         self.other_servers = 0
+        self.tally = JobTally()
         # Counts as they stand in the database, by lease: what a report is merged with before it is sent.
         self._recorded: dict[str, Mapping[str, Any]] = {}
         self._writer = database.writer()
@@ -96,7 +99,7 @@ class Jobs(Base):
             clock,
             self._send,
             self._writer.pool.when_up,
-            answers(self._recorded.__setitem__),
+            answers(self._recorded.__setitem__, self.tally),
             header=self._header,
             committed=self._committed,
         )
@@ -250,11 +253,16 @@ class Jobs(Base):
 
     @deferred
     async def fail(self, ref: JobRef, failure: Failure) -> str:
+        judged = judge(failure.error_type, failure.message, failure.recoverable, failure.request)
         body: dict[str, Any] = {
             "v": "failed",
             "et": failure.error_type,
             "m": failure.message,
             "rec": failure.recoverable,
+            "fp": judged.fingerprint,
+            "ct": judged.category.value,
+            "sv": judged.severity.value,
+            "ti": judged.title,
         }
         more = {
             "ra": failure.retry_after,

@@ -161,13 +161,17 @@ class Submission:
     def encode(self, index: int) -> Sequence[dict[str, Any]]:
         return [{"i": index * SPAN + number, **item} for number, item in self.items.items()]
 
-    def answer(self, answer: Sequence[tuple[int, str, str | None]] | None) -> None:
+    def settle(self, answer: Sequence[tuple[int, str, str | None]] | None) -> list[ItemStatus]:
+        """Return the status of every item, in order."""
         if answer is None:
             # All were created now: the database spares itself the list.
             answer = [(number, "created", item["j"]) for number, item in self.items.items()]
         for number, status, job_id in answer:
             self.statuses[number] = self._status(number, status, job_id)
-        self.deferred.callback([self.statuses[number] for number in sorted(self.statuses)])
+        return [self.statuses[number] for number in sorted(self.statuses)]
+
+    def answer(self, answer: list[ItemStatus]) -> None:
+        self.deferred.callback(answer)
 
     def _status(self, number: int, status: str, job_id: str | None) -> ItemStatus:
         if status == "created":
@@ -197,18 +201,16 @@ class Discovery(Submission):
         job_id, lease, session_id = self.ref
         return ({"i": index, "j": job_id, "l": lease, "s": session_id, "c": list(self.items.values())},)
 
-    def answer(self, answer: Sequence[tuple[int, str, str | None]] | None) -> None:
+    def settle(self, answer: Sequence[tuple[int, str, str | None]] | None) -> list[ItemStatus]:
         if answer is not None:
             numbers = list(self.items)
             answer = [(numbers[place], status, job_id) for place, status, job_id in answer]
-        super().answer(answer)
+        return super().settle(answer)
 
-    def answer_cancelled(self) -> None:
-        """Refuse every item: the tree above is being cancelled."""
+    def settle_cancelled(self) -> list[ItemStatus]:
+        """Return the refusal of every item: the tree above is being cancelled."""
         error = ItemError(ErrorCode.INVALID_STATE.value, "the job is being cancelled and gets no children")
-        self.deferred.callback(
-            [ItemStatus("invalid", None, error) for _ in range(len(self.items) + len(self.statuses))]
-        )
+        return [ItemStatus("invalid", None, error) for _ in range(len(self.items) + len(self.statuses))]
 
 
 class Claim:
