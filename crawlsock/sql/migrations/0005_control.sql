@@ -9,47 +9,22 @@ CREATE FUNCTION crawlsock.below(top uuid, whole_tree boolean) RETURNS SETOF uuid
     SELECT job_id FROM branch ORDER BY job_id;
 $$;
 
-CREATE FUNCTION crawlsock.control(verb text, top uuid, whole_tree boolean, why text, who text,
-                                  OUT refusal text, OUT affected int, OUT orders jsonb, OUT other uuid) LANGUAGE plpgsql AS $$
--- cancel, pause, resume or retry. refusal: unknown_job, invalid_state (of a single job; other is null) or duplicate.
+CREATE FUNCTION crawlsock.take_keys(ids uuid[]) RETURNS void LANGUAGE sql AS $$
+    -- The key of a job that ended is free for others; to live again it must get it back.
+    INSERT INTO crawlsock.job_key (account, job_key, job_id)
+    SELECT j.account, j.job_key, j.job_id FROM crawlsock.job j JOIN crawlsock.job_queue q ON q.job_id = j.job_id
+    WHERE j.job_id = ANY (ids) AND q.state IN ('failed', 'cancelled') AND j.job_key IS NOT NULL
+    ORDER BY j.account, j.job_key ON CONFLICT DO NOTHING;
+$$;
+
+CREATE FUNCTION crawlsock.steer(verb text, ids uuid[], why text, OUT affected int, OUT orders jsonb) LANGUAGE plpgsql AS $$
+-- Do to each of these jobs, which the caller has locked, what the verb does to it in its state; others are passed over.
 DECLARE
-    standing text;
-    ids uuid[];
     rows json;
 BEGIN
-    SELECT state INTO standing FROM crawlsock.job_queue WHERE job_id = top;
-    IF standing IS NULL THEN
-        refusal := 'unknown_job';
-        RETURN;
-    END IF;
-    SELECT array_agg(locked.job_id) INTO ids FROM (
-        SELECT q.job_id FROM crawlsock.job_queue q WHERE q.job_id IN (SELECT crawlsock.below(top, whole_tree))
-        ORDER BY q.job_id FOR UPDATE) AS locked;
-    SELECT state INTO standing FROM crawlsock.job_queue WHERE job_id = top;
-    IF NOT whole_tree AND (
-        (verb = 'cancel' AND standing IN ('completed', 'failed'))
-        OR (verb IN ('pause', 'resume') AND standing IN ('completed', 'failed', 'cancelled'))
-        OR (verb = 'retry' AND standing NOT IN ('failed', 'cancelled', 'queued'))) THEN
-        refusal := 'invalid_state';
-        RETURN;
-    END IF;
-
     IF verb = 'retry' THEN
-        -- The key of a job that ended is free for others; to live again it must get it back.
-        INSERT INTO crawlsock.job_key (account, job_key, job_id)
-        SELECT j.account, j.job_key, j.job_id FROM crawlsock.job j JOIN crawlsock.job_queue q ON q.job_id = j.job_id
-        WHERE j.job_id = ANY (ids) AND q.state IN ('failed', 'cancelled') AND j.job_key IS NOT NULL
-        ORDER BY j.account, j.job_key ON CONFLICT DO NOTHING;
-        IF NOT whole_tree AND standing IN ('failed', 'cancelled') THEN
-            SELECT k.job_id INTO other FROM crawlsock.job j JOIN crawlsock.job_key k ON k.account = j.account AND k.job_key = j.job_key
-            WHERE j.job_id = top AND k.job_id <> top;
-            IF other IS NOT NULL THEN
-                refusal := 'duplicate';
-                RETURN;
-            END IF;
-        END IF;
+        PERFORM crawlsock.take_keys(ids);
     END IF;
-
     WITH changed AS (
         UPDATE crawlsock.job_queue q SET
             state = CASE
@@ -88,6 +63,43 @@ BEGIN
                job_id, root_id, account, type, attempt, state, why))
     INTO affected, orders, rows FROM changed;
     PERFORM crawlsock.emit(crawlsock.job_events(rows));
+END $$;
+
+CREATE FUNCTION crawlsock.control(verb text, top uuid, whole_tree boolean, why text, who text,
+                                  OUT refusal text, OUT affected int, OUT orders jsonb, OUT other uuid) LANGUAGE plpgsql AS $$
+-- cancel, pause, resume or retry. refusal: unknown_job, invalid_state (of a single job; other is null) or duplicate.
+DECLARE
+    standing text;
+    ids uuid[];
+BEGIN
+    SELECT state INTO standing FROM crawlsock.job_queue WHERE job_id = top;
+    IF standing IS NULL THEN
+        refusal := 'unknown_job';
+        RETURN;
+    END IF;
+    SELECT array_agg(locked.job_id) INTO ids FROM (
+        SELECT q.job_id FROM crawlsock.job_queue q WHERE q.job_id IN (SELECT crawlsock.below(top, whole_tree))
+        ORDER BY q.job_id FOR UPDATE) AS locked;
+    SELECT state INTO standing FROM crawlsock.job_queue WHERE job_id = top;
+    IF NOT whole_tree AND (
+        (verb = 'cancel' AND standing IN ('completed', 'failed'))
+        OR (verb IN ('pause', 'resume') AND standing IN ('completed', 'failed', 'cancelled'))
+        OR (verb = 'retry' AND standing NOT IN ('failed', 'cancelled', 'queued'))) THEN
+        refusal := 'invalid_state';
+        RETURN;
+    END IF;
+
+    IF verb = 'retry' AND NOT whole_tree AND standing IN ('failed', 'cancelled') THEN
+        PERFORM crawlsock.take_keys(ids);
+        SELECT k.job_id INTO other FROM crawlsock.job j JOIN crawlsock.job_key k ON k.account = j.account AND k.job_key = j.job_key
+        WHERE j.job_id = top AND k.job_id <> top;
+        IF other IS NOT NULL THEN
+            refusal := 'duplicate';
+            RETURN;
+        END IF;
+    END IF;
+
+    SELECT * INTO affected, orders FROM crawlsock.steer(verb, ids, why);
     IF affected > 0 THEN
         INSERT INTO crawlsock.audit (actor, action, target, detail)
         VALUES (who, 'job_' || verb, top::text, jsonb_build_object('tree', whole_tree, 'affected', affected, 'reason', why));
@@ -192,9 +204,10 @@ BEGIN
     RETURN now_at;
 END $$;
 
-CREATE FUNCTION crawlsock.refuse_credential(wanted text, wanted_generation bigint, why text, OUT jobs int, OUT orders jsonb)
+CREATE FUNCTION crawlsock.refuse_credential(wanted text, wanted_generation bigint, why text, OUT jobs int, OUT orders jsonb, OUT states jsonb)
 LANGUAGE plpgsql AS $$
 -- Everything of the account that waits or runs moves to waiting_credential; who runs it gets a cancel order.
+-- states: what apply_end says of those that ran.
 DECLARE
     items jsonb;
     rows json;
@@ -221,6 +234,7 @@ BEGIN
         SELECT * INTO ended FROM crawlsock.apply_end(items);
         PERFORM crawlsock.emit(ended.events);
         jobs := jobs + jsonb_array_length(ended.states);
+        states := ended.states;
         SELECT jsonb_agg(jsonb_build_array('cancel', item ->> 's', item ->> 'j', item ->> 'l', why)) INTO orders
         FROM jsonb_array_elements(items) AS item;
     END IF;
@@ -251,4 +265,5 @@ BEGIN
         DELETE FROM crawlsock.job j USING old WHERE j.root_id = old.job_id RETURNING 1)
     SELECT count(*) INTO jobs FROM gone;
     DELETE FROM crawlsock.crawler_session s WHERE s.ended_at < before_jobs;
+    PERFORM crawlsock.prune_records(before_jobs);
 END $$;
