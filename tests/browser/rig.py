@@ -23,6 +23,7 @@ from attrs import define, field
 
 from tests.integration.postgres import execute, fresh_database, public_temporary_directory
 from tests.integration.processes import Child, Children, python, twistd
+from tests.integration.second_client import Client
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 ARGUMENTS: Final = (
@@ -148,6 +149,16 @@ class Site:
     def token(self, role: str) -> str:
         """Return the token that the server made for a role."""
         return (self.directory / "data" / "tokens" / role).read_text(encoding="utf-8").strip()
+
+    def login(self, role: str) -> str:
+        """Return a one-time link that signs in with a role, as the command line asks for it."""
+        client = Client(self.socket)
+        try:
+            client.hello(role, self.token(role))
+            reply = client.ask("login_create")
+        finally:
+            client.close()
+        return str(reply["data"]["url"])
 
     def api(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Any:
         """Call the HTTP API as an operator; return the JSON, None for no content; fail on anything from 400."""
