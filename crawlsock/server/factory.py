@@ -20,6 +20,7 @@ from crawlsock.server.peer_credentials import peer_credentials
 from crawlsock.server.pool import ConnectionPool
 from crawlsock.server.protocol import CrawlsockProtocol, Events, Limits
 from crawlsock.server.router import MessageRouter
+from crawlsock.server.traffic import Traffic
 from crawlsock.wire.errors import ErrorCode, FrameError, Refusal
 
 _RETRY_WHEN_FULL: Final = 1.0
@@ -56,6 +57,7 @@ class CrawlsockFactory(Events):
         self._context_for = context_for
         self._spread = spread
         self._limits = Limits(settings)
+        self.traffic = Traffic()
         self._numbers = count(1)
         self._dirty: list[Peer] = []
         self._stranger_routes = router.routes_for(None)
@@ -89,6 +91,7 @@ class CrawlsockFactory(Events):
             self._wake,
             None if handle is None else peer_credentials(handle),
             _transport_name(protocol.transport, handle),
+            self.traffic,
         )
         # The link needs its peer to refuse, and the peer its context.
         protocol.peer = peer

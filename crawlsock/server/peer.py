@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from crawlsock.server.traffic import Traffic
 from crawlsock.wire.codec import Codec
 from crawlsock.wire.errors import ErrorCode, Refusal
 from crawlsock.wire.message import Message
@@ -87,6 +88,7 @@ class Peer:
 
     :param number: unique in this process, for logs.
     :param wake: called when the first ack of a turn waits, so that one timer flushes all connections.
+    :param traffic: where everything that comes and goes is counted, shared by all peers of a server.
     """
 
     __slots__ = (
@@ -126,6 +128,7 @@ class Peer:
         "state",
         "token_id",
         "token_name",
+        "traffic",
         "transport",
         "wake",
     )
@@ -140,12 +143,14 @@ class Peer:
         wake: Callable[[Peer], None],
         credentials: PeerCredentials | None = None,
         transport: str = "unix",
+        traffic: Traffic | None = None,
     ) -> None:
         self.number = number
         self.link = link
         self.routes = routes
         self.credentials = credentials
         self.transport = transport
+        self.traffic = traffic or Traffic()
         self.context: Context | None = None
         self.state = PeerState.CONNECTED
         self.role: str | None = None
@@ -204,6 +209,7 @@ class Peer:
             return
         self.acks = []
         self.sent += 1
+        self.traffic.out["ack"] += 1
         self.link.write(self._codec.encode_ack(acks))
 
     def reply(self, type: str, re: int, data: Mapping[str, Any]) -> None:
@@ -219,16 +225,17 @@ class Peer:
                 re,
             )
             return
-        self._send(encoded)
+        self._send(type, encoded)
 
     def refuse(self, refusal: Refusal, re: int | None) -> None:
         """Answer a request, or bytes that were none, with a typed error."""
         self.refused += 1
-        self._send(self._codec.encode("error", refusal.data(), re=re))
+        self.traffic.errors[refusal.code.value] += 1
+        self._send("error", self._codec.encode("error", refusal.data(), re=re))
 
     def push(self, type: str, data: Mapping[str, Any], job_id: str | None = None, lease: str | None = None) -> bool:
         """Send what nobody asked for and nobody acknowledges; answer whether it was taken."""
-        return self._send(self._codec.encode(type, dict(data), job_id=job_id, lease=lease), push=True)
+        return self._send(type, self._codec.encode(type, dict(data), job_id=job_id, lease=lease), push=True)
 
     def request(
         self,
@@ -251,7 +258,7 @@ class Peer:
             answer.errback(PeerTimeout(f"{self.name} acknowledges nothing"))
             return answer
         encoded = self._codec.encode(type, dict(data), id=id, job_id=job_id, lease=lease)
-        if not self._send(encoded, push=True):
+        if not self._send(type, encoded, push=True):
             answer.errback(PeerLost(f"{self.name} does not read or is gone"))
             return answer
         timer = self._clock.callLater(deadline, self._overdue, id, deadline)
@@ -290,10 +297,11 @@ class Peer:
         answer, _ = self._awaited.pop(id)
         answer.errback(PeerTimeout(f"{self.name} did not answer within {deadline:g} s"))
 
-    def _send(self, encoded: bytes, push: bool = False) -> bool:
+    def _send(self, type: str, encoded: bytes, push: bool = False) -> bool:
         if self.acks:
             self.flush()
         if not self.link.write(encoded, push=push):
             return False
         self.sent += 1
+        self.traffic.out[type] += 1
         return True

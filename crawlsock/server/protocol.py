@@ -129,7 +129,9 @@ class CrawlsockProtocol(NetstringReceiver):
     def dataReceived(self, data: bytes) -> None:
         if self.held & HOLD_CLOSING:
             return
-        self.peer.now = self._clock.seconds()
+        peer = self.peer
+        peer.now = self._clock.seconds()
+        peer.traffic.received.bytes += len(data)
         self._parser.feed(data)
         if not self._pumping:
             self._pump()
@@ -189,6 +191,10 @@ class CrawlsockProtocol(NetstringReceiver):
                     self.abort("the peer asked for more than it reads")
                     return False
             self._waiting += len(data)
+        size = len(data)
+        sent = self.peer.traffic.sent
+        sent.bytes += size
+        sent.counts[size.bit_length()] += 1
         self.transport.write(data)
         return True
 
@@ -252,12 +258,14 @@ class CrawlsockProtocol(NetstringReceiver):
         next_frame = self._parser.next_frame
         received = self._events.frame_received
         peer = self.peer
+        sizes = peer.traffic.received.counts
         self._pumping = True
         try:
             while not self.held:
                 frame = next_frame()
                 if frame is None:
                     break
+                sizes[len(frame).bit_length()] += 1
                 received(peer, frame)
         except FrameError as error:
             self._broken(error)

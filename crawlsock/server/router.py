@@ -203,6 +203,7 @@ class MessageRouter:
     def _no_request(self, peer: Peer, message: Message) -> None:
         """Take the answer to a push, or refuse what nobody may send to a server."""
         if self.catalog.types[message.type].is_reply:
+            peer.traffic.replies[message.type] += 1
             if not peer.answered(message):
                 # It came after its deadline. The peer has done nothing wrong.
                 self._log.debug("{peer} answered what nobody waits for any more", peer=peer.name)
@@ -218,6 +219,7 @@ class MessageRouter:
 
     def _refuse_unread(self, peer: Peer, refusal: InvalidMessage) -> None:
         """Refuse what did not come as far as a route."""
+        peer.traffic.unread += 1
         if peer.role is None and not refusal.code.fatal:
             # A stranger gets one sentence; whoever cannot say hello is not worth a connection.
             peer.refuse(refusal, refusal.re)
