@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -23,7 +23,7 @@ from crawlsock.wire.errors import ErrorCode, Refusal
 T = TypeVar("T")
 
 PAGE: Final = 200
-"""Commits that one read brings; each holds the events of one batch."""
+"""Commits that one read brings at most; each holds the events of one batch."""
 
 
 class Reader(Protocol):
@@ -34,6 +34,9 @@ class Reader(Protocol):
     def take(self, page: EventPage) -> None:
         """Take the page that follows `position`, and move on to the page's position."""
 
+    def rest(self) -> None:
+        """Learn that at this moment there is nothing after `position`."""
+
     def fail(self, refusal: Refusal) -> None:
         """Learn that this position cannot be read from."""
 
@@ -43,21 +46,35 @@ class Tail:
 
     :param poll: seconds between looks when nothing woke us: what a transaction still running held back, or a lost
         notification, is seen that much later.
+    :param pace: seconds from the beginning of one look to the next, at least, unless the first did not reach the end: a
+        busy store commits hundreds of times a second, and each look is a query. The first after a quiet time is at once.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25) -> None:
+    def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25, pace: float = 0.0) -> None:
+        self._clock = clock
+        self._clock = clock
+        self._read_at = clock.seconds()
         self._store = store
         self._poll = poll
+        self._pace = pace
         self._readers: dict[Reader, None] = {}
         self._reading: Deferred[None] | None = None
+        self._began = float("-inf")
+        self._later: IDelayedCall | None = None
         self._again = False
         self._looping = LoopingCall(self.wake)
         self._looping.clock = clock
         self._stopped = True
+        self._woken: float | None = None
         self.reads = 0
         store.on_events(self.wake)
+
+    @property
+    def lag(self) -> float:
+        """Seconds since we were first told of something that readers have not been given yet; 0 when they have all."""
+        return 0.0 if self._woken is None or not self._readers else self._clock.seconds() - self._woken
 
     def start(self) -> None:
         """Begin to read. Twice is once."""
@@ -70,6 +87,9 @@ class Tail:
         self._stopped = True
         if self._looping.running:
             self._looping.stop()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._reading is not None:
             done: Deferred[None] = Deferred()
             self._reading.addBoth(lambda _: done.callback(None))
@@ -77,6 +97,8 @@ class Tail:
 
     def add(self, reader: Reader) -> None:
         """Let the reader have what follows its position; None stands for the oldest event kept."""
+        if not self._readers:
+            self._read_at = self._clock.seconds()
         self._readers[reader] = None
         self.wake()
 
@@ -84,16 +106,34 @@ class Tail:
         """Give the reader nothing more. One that is not there is fine."""
         self._readers.pop(reader, None)
 
+    @property
+    def behind(self) -> float:
+        """Seconds for which readers have been waiting for a read to succeed; below `poll` and a bit, all is well."""
+        return max(0.0, self._clock.seconds() - self._read_at) if self._readers else 0.0
+
     def __len__(self) -> int:
         return len(self._readers)
 
     def wake(self) -> None:
-        """Look for more, now or right after the look under way. Cheap: it sets a flag, or starts one read."""
+        """Look for more, soon or right after the look under way. Cheap: it sets a flag, or starts one read."""
         if self._stopped or not self._readers:
             return
+        now = self._clock.seconds()
+        if self._woken is None:
+            self._woken = now
         if self._reading is not None:
             self._again = True
-            return
+        elif self._later is None:
+            wait = self._began + self._pace - now
+            if wait > 0:
+                self._later = self._clock.callLater(wait, self._look)
+            else:
+                self._look()
+
+    def _look(self) -> None:
+        self._later = None
+        self._again = False
+        self._began = self._clock.seconds()
         # Set before the round begins: a store in memory may finish it within this very call.
         self._reading = Deferred()
         Deferred.fromCoroutine(self._rounds()).addErrback(
@@ -104,15 +144,28 @@ class Tail:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.callback(None)
+        if self._again:
+            self.wake()
 
     async def _rounds(self) -> None:
         while not self._stopped:
             self._again = False
-            if not await self._round() and not self._again:
+            woken, self._woken = self._woken, None
+            answer = await self._round()
+            if answer is None:
+                # The store is away: what we were told of is still to be read.
+                self._woken = woken if self._woken is None else min(woken or self._woken, self._woken)
+                return
+            if answer:
+                self._woken = woken
+            elif not self._again or self._pace > 0:
                 return
 
-    async def _round(self) -> bool:
-        """Read one page from every position where somebody stands; tell whether there may be more."""
+    async def _round(self) -> bool | None:
+        """Read one page from every position where somebody stands; tell whether there may be more.
+
+        None: the store is away.
+        """
         standing: dict[str | None, list[Reader]] = {}
         for reader in self._readers:
             standing.setdefault(reader.position, []).append(reader)
@@ -122,19 +175,23 @@ class Tail:
                 page = await self._store.events_after(position, PAGE)
             except Refusal as refusal:
                 if refusal.code is ErrorCode.UNAVAILABLE:
-                    return False
+                    return None
                 for reader in self._present(readers):
                     self.remove(reader)
                     self._tell(reader, reader.fail, refusal)
                 continue
             self.reads += 1
-            if not page.events and not page.gap:
-                continue
-            more = True
-            for reader in self._present(readers):
-                # It may have been moved by itself while the page was on its way.
-                if reader.position == position:
+            self._read_at = self._clock.seconds()
+            # One may have been moved by itself while the page was on its way.
+            present = [reader for reader in self._present(readers) if reader.position == position]
+            if page.events or page.gap:
+                for reader in present:
                     self._tell(reader, reader.take, page)
+            if page.more:
+                more = True
+                continue
+            for reader in self._present(present):
+                reader.rest()
         return more
 
     def _present(self, readers: list[Reader]) -> list[Reader]:

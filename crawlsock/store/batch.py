@@ -21,10 +21,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from crawlsock.store.errors import CommitUnknown, DatabaseAway, Refused, Retryable
+from crawlsock.tally import Histogram
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 MOST_ITEMS: Final = 2000
 """Items after which a batch is closed and another begun: bounds the time that one commit takes."""
+
+SIZE_BOUNDS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
+TIME_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REPETITIONS: Final = 10
 """How often a batch that lost against other transactions (class 40) is tried again before it is given up."""
@@ -86,6 +90,10 @@ class GroupCommit:
     :param answers: for each kind of item, how its waiters are answered.
     :param patience: seconds for which a batch of unknown outcome is kept for another try, before its items are
         answered ``unavailable``.
+
+    :ivar sizes: items of each batch that was committed.
+    :ivar took: seconds that each of them took, from sending it first to its commit.
+    :ivar unavailable: batches that were given up because the database was away or too busy.
     """
 
     _log = Logger()
@@ -113,10 +121,21 @@ class GroupCommit:
         self._running = False
         self._scheduled = False
         self._idle: list[Deferred[None]] = []
-        self.commits = 0
-        self.committed_items = 0
-        self.largest = 0
+        self._began: float | None = None
+        self.sizes = Histogram(SIZE_BOUNDS)
+        self.took = Histogram(TIME_BOUNDS)
+        self.unavailable = 0
         self.last_seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for the commit under way, or for their batch to be sent."""
+        return self._forming.count + sum(batch.count for batch in self._closed)
+
+    @property
+    def busy_for(self) -> float:
+        """Seconds that the batch under way has been under way; 0 when there is none."""
+        return 0.0 if self._began is None else self._clock.seconds() - self._began
 
     @property
     def forming(self) -> Batch:
@@ -164,6 +183,7 @@ class GroupCommit:
         try:
             while True:
                 batch = self._take()
+                self._began = None if batch is None else self._clock.seconds()
                 committing = None if batch is None else Deferred.fromCoroutine(self._commit(batch))
                 if answer is not None:
                     tell, answer = answer, None
@@ -174,6 +194,7 @@ class GroupCommit:
                     answer = await committing
         finally:
             self._running = False
+            self._began = None
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)
@@ -196,16 +217,16 @@ class GroupCommit:
             await self._isolate(batch, error)
             return lambda: None
         except Refusal as refusal:
+            self.unavailable += 1
             return partial(self._refuse, batch, refusal)
         except Exception:
             # A bug of ours must not leave everybody waiting, nor end the commits that follow.
             self._log.failure("A batch could not be committed")
             bland = Refusal(ErrorCode.INTERNAL, "the server failed to record this; the log says why")
             return partial(self._refuse, batch, bland)
-        self.commits += 1
-        self.committed_items += batch.count
-        self.largest = max(self.largest, batch.count)
         self.last_seconds = self._clock.seconds() - started
+        self.sizes.observe(batch.count)
+        self.took.observe(self.last_seconds)
         self._committed()
         return partial(self._answer, batch, answer)
 

@@ -22,6 +22,7 @@ from crawlsock.store.pool import Link, reconnect_delay
 
 PROBE_SECONDS: Final = 5.0
 _DEADLINE: Final = 5.0
+_DEAF_AFTER: Final = 2
 _PROBE_CHANNEL: Final = "crawlsock_probe"
 
 
@@ -72,7 +73,10 @@ class Listener:
         self._delay: IDelayedCall | None = None
         self._failures = 0
         self._probe: LoopingCall | None = None
+        self._probe_sent: float | None = None
         self._probe_answered: float | None = None
+        self._silent = 0
+        self.round_trip: float | None = None
         self.reconnects = 0
 
     @property
@@ -81,6 +85,17 @@ class Listener:
         if self._probe_answered is None:
             return None
         return self._clock.seconds() - self._probe_answered
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that listens."""
+        return self._link is not None
+
+    @property
+    def deaf(self) -> bool:
+        """Whether we send probes on a connection that lives, and none comes back: a proxy in between pools
+        transactions, and LISTEN does not work."""
+        return self._link is not None and self._silent > _DEAF_AFTER
 
     @property
     def works(self) -> bool:
@@ -179,6 +194,9 @@ class Listener:
     def _notified(self, channel: str, payload: str) -> None:
         if channel == self._probe_channel:
             self._probe_answered = self._clock.seconds()
+            self._silent = 0
+            if self._probe_sent is not None:
+                self.round_trip = self._probe_answered - self._probe_sent
             return
         for callback in list(self._callbacks.get(channel, ())):
             self._call(callback, Notice(channel, payload))
@@ -190,6 +208,7 @@ class Listener:
             self._log.failure("a listener on {channel} failed", channel=notice.channel)
 
     def _start_probing(self, link: ListeningLink) -> None:
+        self._silent = 0
         probe = self._probe = LoopingCall(lambda: Deferred.fromCoroutine(self._send_probe(link)))
         probe.clock = self._clock
         probe.start(PROBE_SECONDS, now=True)
@@ -197,6 +216,8 @@ class Listener:
     async def _send_probe(self, link: ListeningLink) -> None:
         # A proxy in between would let this statement pass and never deliver; `works` tells. Only a
         # statement that does not come back proves the connection dead, and then its deadline closes it.
+        self._probe_sent = self._clock.seconds()
+        self._silent += 1
         with suppress(DatabaseError):
             await link.execute("SELECT pg_notify(%s, '')", (self._probe_channel,), deadline=_DEADLINE, writes=False)
 

@@ -93,7 +93,7 @@ class GroupCommitTests(unittest.TestCase):
         self.assertEqual([item.answered for item in items], [None, None, None])
         self.commit()
         self.assertEqual([item.answered for item in items], ["1 in ['1', '3']", "2 in ['2']", "3 in ['1', '3']"])
-        self.assertEqual((self.commits, self.group.commits, self.group.committed_items), (1, 1, 3))
+        self.assertEqual((self.commits, self.group.sizes.count, self.group.sizes.total), (1, 1, 3))
 
     def test_the_next_batch_forms_meanwhile(self) -> None:
         """While a batch is under way all new items wait for its end, and then go together without a pause."""
