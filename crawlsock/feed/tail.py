@@ -46,14 +46,13 @@ class Tail:
 
     :param poll: seconds between looks when nothing woke us: what a transaction still running held back, or a lost
         notification, is seen that much later.
-    :param pace: seconds from the beginning of one look to the next, at least, unless the first did not reach the end: a
-        busy store commits hundreds of times a second, and each look is a query. The first after a quiet time is at once.
+    :param pace: seconds from the beginning of one look to the next, at least, unless the first did not reach the end.
+        A busy store commits hundreds of times a second, and each look is a query. After a quiet time it is at once.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25, pace: float = 0.0) -> None:
-        self._clock = clock
         self._clock = clock
         self._read_at = clock.seconds()
         self._store = store

@@ -22,6 +22,7 @@ from tests.store.contract import (
     discovering,
     fencing,
     lending,
+    looking,
     losing,
     progressing,
     recording,
@@ -59,6 +60,10 @@ class MemorySubmitting(InMemory, submitting.Submitting):
 
 class MemoryCounting(InMemory, counting.Counting):
     """The store in memory keeps the claims about the tally."""
+
+
+class MemoryLooking(InMemory, looking.Looking):
+    """The store in memory keeps the claims about what it says of itself."""
 
 
 class MemoryAssigning(InMemory, assigning.Assigning):
