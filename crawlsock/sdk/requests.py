@@ -72,6 +72,15 @@ class Requests:
     def full(self) -> bool:
         return self.outbox.full
 
+    @property
+    def linked(self) -> bool:
+        """Whether there is a link on which requests may leave."""
+        return self._link is not None
+
+    @property
+    def clock(self) -> IReactorTime:
+        return self._clock
+
     # Asking.
 
     def ask(

@@ -3,7 +3,8 @@ Subscription: the feed of events as an asynchronous iterator that goes on after 
 
 The law: nothing is buffered without bound. A reader too slow for the feed is unsubscribed here, and subscribed
 again from where it got to once it has caught up, so that events wait at the server and not in this process. A
-gap is told, never hidden.
+delivery that comes in parts counts when it is whole, so that a lost link in its middle doubles nothing. A gap is
+told, never hidden.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from crawlsock.sdk.errors import NotConnected, Refused
 from crawlsock.sdk.outbox import Request
-from crawlsock.sdk.requests import Requests
+from crawlsock.sdk.requests import NOT_NOW, PAUSE, Requests
 from crawlsock.sdk.values import Event
 from crawlsock.wire.message import Message
 
@@ -47,6 +48,8 @@ class Subscription:
         self._forget = forget
         self._most = most
         self._events: deque[Event] = deque()
+        self._parts: list[Event] = []
+        self._again: IDelayedCall | None = None
         self._received = position
         self._overflowed = False
         self._closed = False
@@ -78,6 +81,7 @@ class Subscription:
         """End the iteration, after what was received already."""
         if not self._closed:
             self._closed = True
+            self._drop_call()
             self._forget(self)
             self._unsubscribe()
             self._wake()
@@ -110,7 +114,9 @@ class Subscription:
 
     def begin(self) -> None:
         """Subscribe from where we are: at first, and after every welcome."""
-        if self._closed or self._overflowed or self._problem is not None:
+        self._drop_call()
+        self._parts.clear()
+        if self._closed or self._overflowed or self._problem is not None or not self._requests.linked:
             return
         body: dict[str, Any] = {"subscription": self.name}
         if self._filter:
@@ -124,14 +130,19 @@ class Subscription:
         if self._closed or self._overflowed:
             return
         position, snapshot = data["position"], data.get("snapshot", False)
+        more, parts, batch = data.get("more", False), self._parts, data["events"]
+        before = self._received or position
         if data.get("gap", False):
-            self._events.append(Event("gap", position, {"kind": "gap"}, snapshot))
-        batch = data["events"]
+            parts.append(Event("gap", before if batch or more else position, {"kind": "gap"}, snapshot))
         for index, fields in enumerate(batch, 1):
-            # Only the last event of a batch moves the position: a reader that stops in the middle of one gets
-            # the whole batch again, rather than losing the rest of it.
-            where = position if index == len(batch) else self._received or position
-            self._events.append(Event(fields["kind"], where, fields, snapshot))
+            # Only the last event of a delivery moves the position: a reader that stops in the middle of one gets
+            # all of it again, rather than losing the rest.
+            where = before if more or index < len(batch) else position
+            parts.append(Event(fields["kind"], where, fields, snapshot))
+        if more:
+            return
+        self._events.extend(parts)
+        parts.clear()
         self._received = position
         if len(self._events) >= self._most:
             self._overflowed = True
@@ -154,10 +165,21 @@ class Subscription:
                 self._received = None
                 self._wake()
                 self.begin()
+            elif error.code in NOT_NOW:
+                self._again = self._requests.clock.callLater(error.retry_after or PAUSE, self._begin_again)
             else:
                 self.fail(error)
         elif not isinstance(error, NotConnected):
             self.fail(error or CancelledError())
+
+    def _begin_again(self) -> None:
+        self._again = None
+        self.begin()
+
+    def _drop_call(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            again.cancel()
 
     def _unsubscribe(self) -> None:
         self._requests.send(Request("unsubscribe", {"subscription": self.name}, keep=False))

@@ -13,14 +13,13 @@ from typing import Any, Final, Protocol
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from crawlsock.feed.filter import Filter
 from crawlsock.server.peer import Peer
 from crawlsock.server.pool import LOST, ConnectionPool
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 MAX_SUBSCRIPTIONS: Final = 64
 _EVENTS_A_PUSH: Final = 500
-_LARGE: Final = frozenset({"payload", "summary", "files"})
-"""What a snapshot leaves out of jobs, so that it fits into frames; ``job_get`` shows it."""
 
 
 class Subscription(Protocol):
@@ -39,7 +38,7 @@ class Hub(Protocol):
 
     def subscribe(
         self,
-        filter: Mapping[str, Any],
+        filter: Filter,
         position: str | None,
         deliver: Deliver,
         failed: Callable[[Refusal], None] | None = None,
@@ -52,7 +51,7 @@ class _Feed:
     """One subscription of one peer."""
 
     name: str
-    filter: Mapping[str, Any]
+    filter: Filter
     position: str | None
     subscription: Subscription | None = None
     ended: bool = False
@@ -98,7 +97,7 @@ class FeedKeeper:
         if not peer.alive:
             self._feeds.pop(peer, None)
             raise Refusal(ErrorCode.SESSION_EXPIRED, "the connection was closed")
-        feed = feeds[name] = _Feed(name, dict(filter), position)
+        feed = feeds[name] = _Feed(name, Filter.of(filter, peer.accounts), position)
         self._begin(peer, feed)
         return {"subscription": name, "position": position}
 
@@ -140,10 +139,6 @@ class FeedKeeper:
             self._end(feed)
             peer.on_drained.append(lambda: self._again(peer, feed))
             return
-        if peer.accounts is not None:
-            events = [event for event in events if event.get("account") in peer.accounts]
-        if snapshot:
-            events = [{name: value for name, value in event.items() if name not in _LARGE} for event in events]
         first = True
         for start in range(0, max(len(events), 1), _EVENTS_A_PUSH):
             part = events[start : start + _EVENTS_A_PUSH]
@@ -156,6 +151,8 @@ class FeedKeeper:
                 "position": position if last else feed.position or position,
                 "events": part,
             }
+            if not last:
+                data["more"] = True
             if gap and first:
                 data["gap"] = True
             if snapshot:

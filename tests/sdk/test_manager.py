@@ -298,6 +298,37 @@ class Subscribing(ManagerCase):
         events = self.successResultOf(self.take(subscription, 2))
         self.assertEqual([event.job_id for event in events], [JOB.format(1), JOB.format(2)])
 
+    def test_in_parts(self) -> None:
+        """Of a delivery in parts that a lost link cuts nothing is seen, and all of it once when it comes again."""
+        subscription = self.manager.subscribe(position="0.5")
+        self.server.turn()
+        self.event("0.5", 1, 2, more=True)
+        self.server.turn()
+        taken = self.take(subscription, 3)
+        self.assertNoResult(taken)
+        self.server.drop()
+        self.server.turn()
+        self.assertEqual(self.server.of("subscribe")[-1].data["position"], "0.5")
+        self.event("0.5", 1, more=True)
+        self.event("2.0", 2, 3)
+        self.server.turn()
+        events = self.successResultOf(taken)
+        self.assertEqual([event.job_id for event in events], [JOB.format(n) for n in (1, 2, 3)])
+        self.assertEqual([event.position for event in events], ["0.5", "0.5", "2.0"])
+
+    def test_not_now(self) -> None:
+        """A server whose database is away is asked again, and nothing is missed."""
+        answers = [
+            lambda m: self.server.refuse(m, "unavailable", retry_after=2),
+            lambda m: self.server.say("subscribe_response", {"subscription": "s1", "position": "0.5"}, re=m.id),
+        ]
+        self.server.rules["subscribe"] = lambda m: answers.pop(0)(m)
+        subscription = self.manager.subscribe(position="0.5")
+        self.server.pass_time(2.1, 0.1)
+        self.assertEqual([m.data["position"] for m in self.server.of("subscribe")], ["0.5", "0.5"])
+        self.event("2.0", 1)
+        self.assertEqual(len(self.successResultOf(self.take(subscription, 1))), 1)
+
     def test_gap(self) -> None:
         """A gap is told before the events after it; a snapshot is marked."""
         subscription = self.manager.subscribe()

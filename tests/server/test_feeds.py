@@ -48,6 +48,21 @@ class FeedTests(HarnessCase):
         self.harness.advance(0.5)
         self.assertEqual(kinds(again), ["job_created", "job_assigned", "job_started", "job_completed"])
 
+    async def test_in_parts(self) -> None:
+        """A large delivery comes in parts, and only the last of them moves the position."""
+        webapp = self.harness.connect("webapp")
+        begun = await webapp.request("subscribe", {"subscription": "first"})
+        await webapp.request("unsubscribe", {"subscription": "first"})
+        for _ in range(2):
+            await self.submit(webapp, *({"entity_id": str(number)} for number in range(550)))
+        await webapp.request("subscribe", {"subscription": "a", "position": begun.data["position"]})
+        self.harness.advance(0.5)
+        parts = [push.data for push in webapp.pushed("event")]
+        self.assertEqual([len(part["events"]) for part in parts], [500, 500, 100])
+        self.assertEqual([part.get("more", False) for part in parts], [True, True, False])
+        self.assertEqual({part["position"] for part in parts[:2]}, {begun.data["position"]})
+        self.assertNotEqual(parts[2]["position"], begun.data["position"])
+
     async def test_filter(self) -> None:
         """A filter lets through only what it names."""
         webapp, crawler = self.harness.connect("webapp"), self.harness.connect("crawler")
