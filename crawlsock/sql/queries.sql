@@ -14,23 +14,6 @@ LEFT JOIN crawlsock.job_result r ON r.job_id = j.job_id
 LEFT JOIN crawlsock.job_progress p ON p.job_id = j.job_id
 WHERE j.job_id = %(job_id)s;
 
--- name: jobs
--- One page of jobs, newest first; cursor_at and cursor_id are the last of the page before. {conditions} is built by the store.
-SELECT j.job_id, j.type, q.state, j.account, q.priority, q.attempt, q.failures, j.max_attempts, q.releases, q.losses, j.root_id,
-       j.created_at, q.run_at, j.host, j.entity_id, j.namespace_path, j.name, j.parent_id, j.job_key, q.labels, q.assigned_at,
-       q.started_at, q.finished_at, q.reason, c.crawler_id, q.cancel_requested, q.pause_requested, NULL, j.estimated_size,
-       NULL, NULL,
-       p.attempt, p.stage, p.seq, p.entities, p.percent, p.rate, p.time_left, p.message, p.updated_at
-FROM crawlsock.job j
-JOIN crawlsock.job_queue q ON q.job_id = j.job_id
-LEFT JOIN crawlsock.crawler_session c ON c.session_id = q.session_id AND q.finished_at IS NULL
-LEFT JOIN crawlsock.job_progress p ON p.job_id = j.job_id
-WHERE {conditions}
-ORDER BY j.created_at DESC, j.job_id DESC LIMIT %(limit)s;
-
--- name: job_counts
-SELECT state, count(*) FROM crawlsock.job_queue GROUP BY state;
-
 -- name: live_jobs
 -- How many jobs are not finished, from the partial indexes alone.
 SELECT (SELECT count(*) FROM crawlsock.job_queue WHERE session_id IS NULL AND finished_at IS NULL AND NOT held_up)
@@ -38,7 +21,7 @@ SELECT (SELECT count(*) FROM crawlsock.job_queue WHERE session_id IS NULL AND fi
      + (SELECT count(*) FROM crawlsock.job_queue WHERE held_up);
 
 -- name: job_errors
-SELECT error_type, message, recoverable, attempt, at, request, stack, context
+SELECT error_type, message, recoverable, attempt, at, request, stack, context, fingerprint, category, severity
 FROM crawlsock.job_error WHERE job_id = %(job_id)s ORDER BY attempt;
 
 -- name: job_assignments
@@ -175,12 +158,20 @@ INSERT INTO crawlsock.audit (actor, action, target, detail) VALUES (%(actor)s, %
 
 -- name: events_after
 -- Rows after a position, in the order of (xid, id), below the oldest transaction that still runs: nothing can appear before them.
--- The horizon comes along: whether something between the position and the first row was pruned.
-SELECT h.xid::text, h.id, (h.xid, h.id) > (%(xid)s::xid8, %(id)s), e.xid::text, e.id, e.at, e.groups
+-- At least one, and then as many as fit into about so many bytes. With the horizon comes whether something between the position and
+-- the first row was pruned, or the position is none that this database gave; with each row, how many there were to choose from.
+SELECT h.xid::text, h.id, (h.xid, h.id) <> (%(xid)s::xid8, %(id)s) AND (
+           (h.xid, h.id) > (%(xid)s::xid8, %(id)s)
+           OR NOT EXISTS (SELECT FROM crawlsock.event WHERE event.xid = %(xid)s::xid8 AND event.id = %(id)s)),
+       e.xid::text, e.id, e.at, e.groups, e.in_sight
 FROM crawlsock.feed_horizon h LEFT JOIN LATERAL (
-    SELECT * FROM crawlsock.event
-    WHERE (event.xid, event.id) > (%(xid)s::xid8, %(id)s) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY event.xid, event.id LIMIT %(limit)s) e ON true
+    SELECT * FROM (
+        SELECT near.*, count(*) OVER () AS in_sight,
+               sum(pg_column_size(groups)) OVER (ORDER BY xid, id ROWS UNBOUNDED PRECEDING) - pg_column_size(groups) AS before
+        FROM (SELECT * FROM crawlsock.event
+              WHERE (event.xid, event.id) > (%(xid)s::xid8, %(id)s) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+              ORDER BY event.xid, event.id LIMIT %(limit)s) AS near) AS measured
+    WHERE before < %(bytes)s) e ON true
 ORDER BY e.xid, e.id;
 
 -- name: feed_horizon

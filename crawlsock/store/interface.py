@@ -21,9 +21,10 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute
 
 from crawlsock.store.listing import IListing
+from crawlsock.store.records import IRecords
 from crawlsock.store.values import (
     AccountView,
     Area,
@@ -59,12 +60,14 @@ from crawlsock.store.values import (
     SessionView,
     TokenRow,
 )
+from crawlsock.store.vitals import IVitals
+from crawlsock.store.web_sessions import IWebSessions
 from crawlsock.tally import JobTally
 
 __all__ = ["HeldJob", "IStore"]
 
 
-class IStore(IListing):
+class IStore(IListing, IWebSessions, IVitals, IRecords):
     """Keep jobs, sessions, progress, accounts, tokens and events."""
 
     state: str = Attribute("``up`` or ``down``: whether verbs can succeed at this moment.")
@@ -378,8 +381,9 @@ class IStore(IListing):
     def events_after(position: str | None, limit: int) -> Deferred[EventPage]:
         """Return events after `position` (None: from the oldest kept), oldest first, about `limit` of them.
 
-        Positions are opaque. A position older than what is kept gives `gap`, and what there is. One that
-        the store never gave is ``invalid_message``.
+        Positions are opaque. A position older than what is kept, or newer than anything there is (another database
+        gave it), gives `gap`, and what there is. One that no store can have given is ``invalid_message``. `more` says
+        that there is more to read already.
         """
 
     def event_head() -> Deferred[str]:

@@ -29,7 +29,7 @@ def _plain(value: Any) -> Any:
     return value if convert is None else convert(value)
 
 
-def _object(view: Any, *leave_out: str) -> dict[str, Any]:
+def as_object(view: Any, *leave_out: str) -> dict[str, Any]:
     """Build the JSON object of a view: its fields by name, without those that are None."""
     return {
         attribute.name: _plain(value)
@@ -70,7 +70,7 @@ class ProgressView:
         entities = {
             kind: {"discovered": 0, "processed": 0, "failed": 0, **counts} for kind, counts in self.entities.items()
         }
-        return _object(attrs.evolve(self, entities=entities))
+        return as_object(attrs.evolve(self, entities=entities))
 
 
 @frozen
@@ -121,19 +121,23 @@ class JobView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the JOBVIEW object of the protocol. The caller masks `payload`."""
-        return _object(self)
+        return as_object(self)
 
 
 @frozen
 class JobPage:
-    """Carry one page of jobs; `next_cursor` is None on the last."""
+    """Carry one page of jobs; `next_cursor` is None on the last.
+
+    `searched_to`: the store stopped looking before the page was full; jobs created beyond that moment come next.
+    """
 
     jobs: list[JobView]
     next_cursor: str | None = None
+    searched_to: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the data of a ``job_list_response``."""
-        return _object(self)
+        return as_object(self)
 
 
 @frozen
@@ -172,7 +176,7 @@ class SessionView:
     def as_json(self) -> dict[str, Any]:
         """Return the object of a ``crawler_list_response``: nothing about the host's processes but the
         pid."""
-        return _object(self, "uid", "process_start", "boot_id", "deadline", "lease_length", "transport")
+        return as_object(self, "uid", "process_start", "boot_id", "deadline", "lease_length", "transport")
 
 
 @frozen
@@ -190,7 +194,7 @@ class AccountView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the object of an ``account_list_response``."""
-        return _object(self)
+        return as_object(self)
 
 
 @frozen
@@ -210,7 +214,7 @@ class TokenRow:
 
     def as_json(self) -> dict[str, Any]:
         """Return the object of a ``token_list_response``, without the hash."""
-        return _object(self, "hash")
+        return as_object(self, "hash")
 
 
 @frozen
@@ -225,7 +229,7 @@ class QueueView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the pause as a JSON object."""
-        return _object(self)
+        return as_object(self)
 
 
 _CONVERTERS: Mapping[type, Any] = {

@@ -50,12 +50,22 @@ from crawlsock.store.values import (
     SessionView,
     TokenRow,
 )
-from crawlsock.testing import memory_accounts, memory_crawl, memory_jobs, memory_sessions, memory_views
-from crawlsock.testing.memory_presence import Presence
+from crawlsock.testing import (
+    memory_accounts,
+    memory_crawl,
+    memory_jobs,
+    memory_listing,
+    memory_sessions,
+    memory_views,
+)
+from crawlsock.testing.memory_listing import Listing
+from crawlsock.testing.memory_records import Records
+from crawlsock.testing.memory_vitals import MemoryVitals
+from crawlsock.testing.memory_web import WebSessions
 
 
 @implementer(IStore)
-class MemoryStore(Presence):
+class MemoryStore(Listing, WebSessions, MemoryVitals, Records):
     """Keep jobs, sessions, progress, accounts, tokens and events in memory.
 
     Give it a `twisted.internet.task.Clock` and advance it, or the reactor. `random` returns numbers from 0
@@ -102,8 +112,8 @@ class MemoryStore(Presence):
         return self._do(lambda world: memory_views.view(world, world.find(job_id), include))
 
     def jobs(self, filter: JobFilter) -> Deferred[JobPage]:
-        """List jobs, newest first."""
-        return self._do(memory_views.jobs, filter)
+        """List jobs."""
+        return self._do(memory_listing.jobs, filter)
 
     def live_jobs(self) -> Deferred[int]:
         """Count the jobs that are not finished."""

@@ -8,9 +8,11 @@ from typing import Any
 import attrs
 
 from crawlsock import jobs as rules
+from crawlsock.incidents import judge
 from crawlsock.jobs import HELD, TERMINAL, Change, State
 from crawlsock.progress import MILESTONES, merge, milestones_crossed
 from crawlsock.store.values import Area, Completion, Failure, JobRef, Order, Progress, Release, rfc3339
+from crawlsock.testing.memory_incidents import note_failure
 from crawlsock.testing.memory_rows import AssignmentRow, JobRow, ProgressRow, World
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -118,7 +120,10 @@ def areas(world: World, ref: JobRef, seen: Sequence[Area]) -> None:
     job = held(world, ref)
     for area in seen:
         host = area.host or job.host or ""
-        world.areas[job.account, host, area.kind, area.entity_id] = attrs.evolve(area, host=host)
+        key = (job.account, host, area.kind, area.entity_id)
+        world.areas[key] = attrs.evolve(area, host=host)
+        first = world.areas_seen[key][0] if key in world.areas_seen else world.now()
+        world.areas_seen[key] = (first, world.now(), job.job_id)
 
 
 def complete(world: World, ref: JobRef, completion: Completion) -> None:
@@ -141,6 +146,7 @@ def fail(world: World, ref: JobRef, failure: Failure) -> str:
     job = held(world, ref)
     facts = world.facts(job)
     change = rules.fail(facts, failure.recoverable, failure.retry_after, job.backoff, world.random)
+    judged = judge(failure.error_type, failure.message, failure.recoverable, failure.request)
     error = {
         "attempt": job.attempt,
         "at": rfc3339(world.now()),
@@ -150,8 +156,13 @@ def fail(world: World, ref: JobRef, failure: Failure) -> str:
         "request": failure.request,
         "stack": failure.stack,
         "context": failure.context,
+        "fingerprint": judged.fingerprint,
+        "category": judged.category.value,
+        "severity": judged.severity.value,
     }
     job.errors.append({name: value for name, value in error.items() if value is not None})
+    world.failed_at[job.job_id, job.attempt] = world.now()
+    note_failure(world, job, failure, judged)
     end(world, job, change, "failed", failure.entities, failure.resume_state, failure.error_type)
     return job.state.value
 

@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.jobs import DEFAULT_BACKOFF, HELD, TERMINAL, Backoff, Change, JobFacts, State
 from crawlsock.progress import ProgressTracker
+from crawlsock.store.listing_values import Minute
+from crawlsock.store.records_values import ErrorGroup, IncidentView
 from crawlsock.store.values import Area, Beat, CredentialRow, NewSession, QueueView, TokenRow, rfc3339
 from crawlsock.tally import JobTally
 from crawlsock.wire.errors import ErrorCode, Refusal
@@ -151,6 +153,33 @@ class AccountRow:
 
 
 @define
+class IncidentRow:
+    """Hold an incident. `subject` tells those of one kind apart; `notified_at` is when people were last told."""
+
+    view: IncidentView
+    subject: str
+    base: int
+    notified_at: datetime | None = None
+
+
+@define
+class OutboxRow:
+    """Hold a notification, sent or not."""
+
+    notification_id: str
+    channel: str
+    event: str
+    account: str | None
+    content: dict[str, Any]
+    created_at: datetime
+    due_at: datetime
+    state: str = "waiting"
+    attempts: int = 0
+    ended_at: datetime | None = None
+    last_error: str | None = None
+
+
+@define
 class World:
     """Hold all rows, and tell what has happened since observers were last called."""
 
@@ -169,8 +198,15 @@ class World:
     pauses: dict[str | None, QueueView] = Factory(dict)
     tokens: dict[str, TokenRow] = Factory(dict)
     areas: dict[tuple[str, str, str, str], Area] = Factory(dict)
+    areas_seen: dict[tuple[str, str, str, str], tuple[datetime, datetime, str]] = Factory(dict)
     audits: list[dict[str, Any]] = Factory(list)
+    groups: dict[tuple[str, str], ErrorGroup] = Factory(dict)
+    failed_at: dict[tuple[str, int], datetime] = Factory(dict)
+    gone: list[tuple[NewSession, str, datetime]] = Factory(list)
+    incidents: list[IncidentRow] = Factory(list)
+    outbox: list[OutboxRow] = Factory(list)
     events: list[dict[str, Any]] = Factory(list)
+    activity: dict[tuple[datetime, str], Minute] = Factory(dict)
     forgotten: int = 0
     made: int = 0
     has_work: bool = False
@@ -280,7 +316,13 @@ def _last_word(job: JobRow) -> dict[str, Any]:
     row = job.progress
     if row is None:
         return {"stage": "completed", "entities": {}, "percent": 100} if job.state is State.COMPLETED else {}
-    return {"seq": row.seq, "stage": row.stage, "entities": row.entities, "percent": row.percent, "message": row.message}
+    return {
+        "seq": row.seq,
+        "stage": row.stage,
+        "entities": row.entities,
+        "percent": row.percent,
+        "message": row.message,
+    }
 
 
 def new_id() -> str:

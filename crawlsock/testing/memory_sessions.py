@@ -118,6 +118,7 @@ def end_session(world: World, session_id: str, reason: str) -> None:
         job = world.jobs[job_id]
         end(world, job, rules.release(world.facts(job)), "released", reason=reason)
     del world.sessions[session_id]
+    world.gone.append((row.new, reason, world.now()))
     world.tell("crawler_ended", crawler_id=row.new.crawler_id, session_id=session_id, reason=reason)
 
 
@@ -137,6 +138,7 @@ def _reap_one(world: World, row: SessionRow, why: str) -> Reaped:
     for job in lost:
         take_back(world, job, rules.lose(world.facts(job), world.poison_limit), "lost", "crawler_lost", why)
     del world.sessions[row.session_id]
+    world.gone.append((row.new, why, world.now()))
     world.tell("crawler_lost", crawler_id=row.new.crawler_id, session_id=row.session_id)
     poisoned = sum(job.reason == "poison" for job in lost)
     return Reaped(row.session_id, row.new.crawler_id, len(lost), poisoned)

@@ -10,14 +10,13 @@ from crawlsock.progress import Aggregate, Snapshot, job_view
 from crawlsock.store.values import (
     EventPage,
     Include,
-    JobFilter,
-    JobPage,
     JobView,
     ProgressView,
     Pruned,
     Scope,
     rfc3339,
 )
+from crawlsock.testing import memory_incidents
 from crawlsock.testing.memory_rows import JobRow, World
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -100,34 +99,6 @@ def _progress(job: JobRow, milestones: bool = False) -> ProgressView:
     )
 
 
-def jobs(world: World, wanted: JobFilter) -> JobPage:
-    """List jobs, newest first. The cursor is the number of the last job shown."""
-    before = _number(wanted.cursor, "/cursor") if wanted.cursor is not None else world.made + 1
-    found = [job for job in reversed(world.jobs.values()) if job.number < before and _wanted(job, wanted)]
-    page = found[: wanted.limit]
-    more = len(found) > len(page)
-    return JobPage([view(world, job) for job in page], str(page[-1].number) if more else None)
-
-
-def _wanted(job: JobRow, wanted: JobFilter) -> bool:
-    equal = (
-        (wanted.account, job.account),
-        (wanted.type, job.type),
-        (wanted.root_id, job.root_id),
-        (wanted.parent_id, job.parent_id),
-    )
-    if any(want is not None and want != have for want, have in equal):
-        return False
-    if wanted.states and job.state.value not in wanted.states:
-        return False
-    if wanted.accounts is not None and job.account not in wanted.accounts:
-        return False
-    if wanted.search is None:
-        return True
-    needle = wanted.search.casefold()
-    return any(needle in (text or "").casefold() for text in (job.name, job.namespace_path, job.entity_id))
-
-
 def _number(text: str, pointer: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise Refusal(ErrorCode.INVALID_MESSAGE, "this is no position that the store gave", pointer)
@@ -170,11 +141,13 @@ def _sum(chosen: Iterable[JobRow]) -> Aggregate:
 
 def events_after(world: World, position: str | None, limit: int) -> EventPage:
     """Read the feed. A position is the number of events before it."""
+    head = world.forgotten + len(world.events)
     asked = world.forgotten if position is None else _number(position, "/position")
-    first = max(asked, world.forgotten)
+    lost = not world.forgotten <= asked <= head
+    first = world.forgotten if lost else asked
     start = first - world.forgotten
     found = world.events[start : start + limit]
-    return EventPage([dict(event) for event in found], str(max(first, first + len(found))), asked < first)
+    return EventPage([dict(event) for event in found], str(first + len(found)), lost, first + len(found) < head)
 
 
 def event_head(world: World) -> str:
@@ -195,6 +168,7 @@ def prune(world: World, before_events: datetime, before_jobs: datetime) -> Prune
             for job in tree:
                 _forget(world, job)
             removed += len(tree)
+    memory_incidents.prune(world, before_jobs)
     return Pruned(keep, removed)
 
 

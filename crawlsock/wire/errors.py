@@ -98,6 +98,11 @@ class ErrorCode(str, Enum):
     UNKNOWN_JOB = ("unknown_job", "there is no such job, or none that this peer may see", "check the job id")
     UNKNOWN_ACCOUNT = ("unknown_account", "there is no such account", "store its credential first")
     UNKNOWN_CRAWLER = ("unknown_crawler", "no such crawler is here", "look at `crawler_list`")
+    UNKNOWN_ERROR = (
+        "unknown_error",
+        "there is no such group of errors, or none that this peer may see",
+        "look at `error_list`",
+    )
     INVALID_STATE = (
         "invalid_state",
         "the job or the session is in a state that does not allow this",

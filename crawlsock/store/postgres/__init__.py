@@ -17,13 +17,17 @@ from crawlsock.progress import ProgressTracker
 from crawlsock.store.database import Database
 from crawlsock.store.interface import IStore
 from crawlsock.store.listener import Notice
-from crawlsock.store.postgres.reads import Reads
+from crawlsock.store.postgres.incidents import Incidents
+from crawlsock.store.postgres.listing import Listing
+from crawlsock.store.postgres.records import Records
+from crawlsock.store.postgres.vitals import Pulse
+from crawlsock.store.postgres.web_sessions import WebSessions
 
 __all__ = ["PostgresStore"]
 
 
 @implementer(IStore)
-class PostgresStore(Reads):
+class PostgresStore(Listing, WebSessions, Pulse, Records, Incidents):
     """The store of a running service.
 
     :param database: connected by its owner, migrated before the store is used.

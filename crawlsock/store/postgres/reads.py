@@ -6,7 +6,6 @@ The law of this module: nothing here changes a row. Aggregates are summed by the
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -21,8 +20,6 @@ from crawlsock.store.postgres.base import deferred, is_uuid, loads, unknown_job
 from crawlsock.store.values import (
     EventPage,
     Include,
-    JobFilter,
-    JobPage,
     JobView,
     ProgressView,
     Pruned,
@@ -31,6 +28,8 @@ from crawlsock.store.values import (
 )
 from crawlsock.wire.errors import ErrorCode, Refusal
 
+_PAGE_BYTES: Final = 512 * 1024
+"""About as much as one read of the feed brings, in bytes of the database: a busy hour's commits are large."""
 _SCOPES: Final = {
     "tree": "j.job_id IN (SELECT job_id FROM branch)",
     "account": "j.account = %(account)s",
@@ -47,7 +46,8 @@ def _progress(job_id: str, state: str, row: Row) -> ProgressView | None:
     return job_view(job_id, snapshot, seq=seq, message=message, time_left=time_left)
 
 
-def _job(row: Row) -> JobView:
+def job_row(row: Row) -> JobView:
+    """Return the view of a job from a row of the columns that all queries of jobs share, in their order."""
     return JobView(
         job_id=row[0],
         type=row[1],
@@ -84,23 +84,18 @@ def _job(row: Row) -> JobView:
     )
 
 
-def _cursor(text: str) -> tuple[datetime, str]:
-    """Read a cursor that `_next_cursor` wrote."""
-    try:
-        moment, _, job_id = urlsafe_b64decode(text.encode()).decode().partition(" ")
-        if not is_uuid(job_id):
-            raise ValueError(job_id)
-        return datetime.fromisoformat(moment), job_id
-    except ValueError:
-        raise Refusal(
-            ErrorCode.INVALID_MESSAGE,
-            "the cursor is none that was given out: leave it out to start anew",
-            "/data/cursor",
-        ) from None
-
-
-def _next_cursor(job: JobView) -> str:
-    return urlsafe_b64encode(f"{job.created_at.isoformat()} {job.job_id}".encode()).decode()
+def aggregate(row: Row) -> Aggregate:
+    """Return the sums over jobs from a row of what `Aggregate` holds."""
+    jobs, entities, share, discovering, vague, rate, updated_at = row
+    return Aggregate(
+        jobs=dict(loads(jobs) or {}),
+        entities={kind: TypeSums(*counts) for kind, counts in dict(loads(entities) or {}).items()},
+        live_share=share,
+        discovering=discovering,
+        vague=vague,
+        rate=rate,
+        updated_at=updated_at,
+    )
 
 
 def _position(text: str) -> tuple[str, int]:
@@ -142,48 +137,7 @@ class Reads(Accounts):
         more: dict[str, Any] = {}
         for name in include:
             more[name] = _INCLUDED[name](await self.read(f"job_{name}", {"job_id": job_id}))
-        return attrs.evolve(_job(rows[0]), **more)
-
-    @deferred
-    async def jobs(self, filter: JobFilter) -> JobPage:
-        conditions = ["true"]
-        parameters: dict[str, Any] = {"limit": filter.limit + 1}
-
-        def where(condition: str, **values: Any) -> None:
-            conditions.append(condition)
-            parameters.update(values)
-
-        if filter.states:
-            where("q.state = ANY (%(states)s)", states=sorted(filter.states))
-        if filter.account is not None:
-            where("j.account = %(account)s", account=filter.account)
-        if filter.accounts is not None:
-            where("j.account = ANY (%(accounts)s)", accounts=sorted(filter.accounts))
-        if filter.type is not None:
-            where("j.type = %(type)s", type=filter.type)
-        for name in ("root_id", "parent_id"):
-            value = getattr(filter, name)
-            if value is not None:
-                if not is_uuid(value):
-                    return JobPage([])
-                where(f"j.{name} = %({name})s", **{name: value})
-        if filter.search:
-            where(
-                "position(lower(%(search)s) IN lower(concat_ws(' ', j.name, j.namespace_path, j.entity_id))) > 0",
-                search=filter.search,
-            )
-        if filter.cursor is not None:
-            at, job_id = _cursor(filter.cursor)
-            where("(j.created_at, j.job_id) < (%(at)s, %(after)s)", at=at, after=job_id)
-        rows = await self.read("jobs", parameters, conditions=" AND ".join(conditions))
-        jobs = [_job(row) for row in rows[: filter.limit]]
-        return JobPage(jobs, _next_cursor(jobs[-1]) if len(rows) > filter.limit else None)
-
-    @deferred
-    async def job_counts(self) -> dict[str, int]:
-        counts = {state.value: 0 for state in State}
-        counts.update((row[0], row[1]) for row in await self.read("job_counts"))
-        return counts
+        return attrs.evolve(job_row(rows[0]), **more)
 
     @deferred
     async def live_jobs(self) -> int:
@@ -200,32 +154,25 @@ class Reads(Accounts):
         if scope == "account":
             await self.credential(account or "")
         rows = await self.read("progress_of_jobs", {"job_id": job_id, "account": account}, scope=_SCOPES[scope])
-        jobs, entities, share, discovering, vague, rate, updated_at, elapsed = rows[0]
-        sums = Aggregate(
-            jobs=dict(loads(jobs) or {}),
-            entities={kind: TypeSums(*counts) for kind, counts in dict(loads(entities) or {}).items()},
-            live_share=share,
-            discovering=discovering,
-            vague=vague,
-            rate=rate,
-            updated_at=updated_at,
-        )
-        return sums.view(scope, job_id=job_id, account=account, elapsed=elapsed)
+        return aggregate(rows[0][:7]).view(scope, job_id=job_id, account=account, elapsed=rows[0][7])
 
     # -- feed ----------------------------------------------------------------------------------------------------
 
     @deferred
     async def events_after(self, position: str | None, limit: int) -> EventPage:
         xid, number = ("0", 0) if position is None else _position(position)
-        rows = await self.read("events_after", {"xid": xid, "id": number, "limit": limit})
-        horizon_xid, horizon_number, pruned = rows[0][:3]
+        rows = await self.read("events_after", {"xid": xid, "id": number, "limit": limit, "bytes": _PAGE_BYTES})
+        horizon_xid, horizon_number, lost = rows[0][:3]
         found = [row[3:] for row in rows if row[3] is not None]
+        more = False
         if found:
             xid, number = found[-1][:2]
-        elif pruned:
+            in_sight = found[0][4]
+            more = in_sight == limit or len(found) < in_sight
+        elif lost:
             xid, number = horizon_xid, horizon_number
-        events = [event for _, _, at, groups in found for event in _events(groups, at)]
-        return EventPage(events, f"{xid}.{number}", gap=position is not None and pruned)
+        events = [event for _, _, at, groups, _ in found for event in _events(groups, at)]
+        return EventPage(events, f"{xid}.{number}", position is not None and lost, more)
 
     @deferred
     async def event_head(self) -> str:
@@ -246,7 +193,7 @@ def _record(names: str, row: Row, **readers: Any) -> dict[str, Any]:
 _INCLUDED: Final[dict[str, Callable[[list[Row]], Any]]] = {
     "errors": lambda rows: [
         _record(
-            "error_type message recoverable attempt at request stack context",
+            "error_type message recoverable attempt at request stack context fingerprint category severity",
             row,
             request=loads,
             context=loads,
