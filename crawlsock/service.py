@@ -40,6 +40,7 @@ from crawlsock.store.database import Database
 from crawlsock.store.errors import Unsuitable
 from crawlsock.store.migrate import MigrationError, Migrator, SchemaTooNew
 from crawlsock.store.postgres import PostgresStore
+from crawlsock.web.assembly import Web
 from crawlsock.wire.catalog import CatalogError
 
 VERSION_MISMATCH: Final = 8
@@ -84,6 +85,7 @@ class Crawlsock:
     store: PostgresStore
     server: Server
     hub: Hub
+    web: Web
 
     def __init__(self, loaded: Loaded, reactor: Any, logs: Logs | None = None) -> None:
         self.settings = LiveSettings(loaded)
@@ -202,6 +204,8 @@ class Crawlsock:
         parts.add("store", _Store(self.store))
         parts.add("tokens", _Tokens(self.store, settings.tokens_dir, self.masker))
         parts.add("feed", self.hub)
+        self.web = Web(self._reactor, self.server, self.settings)
+        self.web.add_to(parts, self._reactor)
         self.server.add_to(parts)
         for endpoint in (settings.endpoint, settings.tls_endpoint):
             if endpoint is not None:

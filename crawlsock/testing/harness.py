@@ -9,6 +9,7 @@ For tests of crawlers and web applications, without a network, a database, or wa
     reply = await crawler.request("job_request", {"slots": 1})
     job = reply.data["jobs"][0]
     await crawler.request("job_started", job_id=job["job_id"], lease=job["lease"])
+    answer = await harness.http("GET", "/api/v1/jobs", token=harness.token("monitor"))
     harness.stop()
 
 Everything happens on `harness.clock`; `harness.advance(seconds)` lets time pass. The server is the real one, with a
@@ -22,6 +23,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+import orjson
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
@@ -35,8 +37,10 @@ from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
 from crawlsock.server.assembly import Server
 from crawlsock.server.tokens import new_token, token_hash
+from crawlsock.testing.http import HttpAnswer, HttpPeer, dial
 from crawlsock.testing.memory import MemoryStore
 from crawlsock.testing.transport import MemoryEndpoint, MemoryTransport, connect
+from crawlsock.web.assembly import Web
 from crawlsock.wire.codec import Codec
 from crawlsock.wire.errors import Refusal
 from crawlsock.wire.message import Message
@@ -179,6 +183,7 @@ class WireHarness:
         self.masker = Masker()
         self.tokens: dict[str, str] = {}
         self.peers: list[WirePeer] = []
+        self.http_peers: list[HttpPeer] = []
         self.listening = True
         self._numbers = count(1)
         self._http = http or NoHttp()
@@ -195,6 +200,7 @@ class WireHarness:
             if peer.closed is None:
                 peer.close()
         self._stop()
+        self._drop_http()
         self.store.stop()
         self.settle()
 
@@ -204,6 +210,7 @@ class WireHarness:
         for peer in self.peers:
             if peer.closed is None:
                 peer.wire.abortConnection()
+        self._drop_http()
         self.listening = False
         self.settle()
 
@@ -269,11 +276,59 @@ class WireHarness:
         data.update(hello)
         return peer.request("hello", {name: value for name, value in data.items() if value is not None})
 
+    # -- the web side
+
+    def dial_http(self) -> HttpPeer:
+        """Connect an HTTP client that says nothing yet."""
+        peer = dial(self.clock, self.web.site)
+        self.http_peers.append(peer)
+        self.settle()
+        return peer
+
+    def http(
+        self,
+        method: str,
+        target: str,
+        *,
+        token: str | None = None,
+        json: Any = None,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        peer: HttpPeer | None = None,
+        stream: bool = False,
+    ) -> Deferred[HttpAnswer]:
+        """Send a request and let the server work; fire with its response.
+
+        :param json: the body, as JSON with its content type.
+        :param headers: further ones; an empty value leaves one of the usual ones out.
+        :param peer: a connection to use; otherwise there is a new one.
+        :param stream: fire when the head of the response is there; the body grows in the answer.
+        """
+        if json is not None:
+            body = orjson.dumps(json)
+        usual = {
+            "Host": "localhost",
+            "Authorization": "" if token is None else f"Bearer {token}",
+            "Content-Type": "application/json" if json is not None else "",
+            "Content-Length": str(len(body)) if body else "",
+            **(headers or {}),
+        }
+        to_send = {name: value for name, value in usual.items() if value}
+        answer = (peer or self.dial_http()).request(method, target, to_send, body, stream=stream)
+        self.settle()
+        return answer
+
+    def _drop_http(self) -> None:
+        for peer in self.http_peers:
+            if peer.closed is None:
+                peer.wire.abortConnection()
+        self.settle()
+
     # -- the rest
 
     def _make_server(self) -> Server:
         self.hub = Hub(self.clock, self.store)
-        return Server(
+        server = Server(
             self.clock,
             self.store,
             self.settings,
@@ -285,6 +340,8 @@ class WireHarness:
             plugins=self._plugins,
             verify=True,
         )
+        self.web = Web(self.clock, server, self.settings)
+        return server
 
     def _start(self) -> None:
         server = self.server
@@ -294,10 +351,12 @@ class WireHarness:
         server.health.start()
         for duty in server.duties.values():
             duty.start()
+        self.web.gate.start()
         self.settle()
 
     def _stop(self) -> None:
         server = self.server
+        self.web.gate.stop()
         for duty in server.duties.values():
             duty.stop()
         server.health.stop()

@@ -1,0 +1,106 @@
+"""Put the web side of one server together.
+
+The law: which resource hangs where is decided here, and nothing else is. The service and the in-memory harness both use
+this, so a test meets the same site that runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+
+from crawlsock.config import LiveSettings, Settings
+from crawlsock.lifecycle import Lifecycle
+from crawlsock.server.assembly import Server
+from crawlsock.server.listener import SocketServer
+from crawlsock.web.api import Api
+from crawlsock.web.events import EventStream
+from crawlsock.web.gate import Gate
+from crawlsock.web.render import Renderer
+from crawlsock.web.resource import NotFound
+from crawlsock.web.site import Root, WebSite
+
+_STOP_SECONDS: Final = 5.0
+
+
+class Web:
+    """All parts of the web side, connected and not started.
+
+    :ivar site: the factory that serves; `gate` says who asks; `api` and `root` are where resources hang.
+    """
+
+    def __init__(self, clock: IReactorTime, server: Server, settings: LiveSettings) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.server = server
+        self.renderer = Renderer()
+        self.gate = Gate(clock, server.store, self._now)
+        self.api = Api(server.calls, self.gate)
+        self.events = EventStream(clock, server.hub, server.store, self.gate, server.router.codec, self._now)
+        self.root = Root()
+        self.site = WebSite(clock, self.root, self._now, self.renderer)
+        self._hang()
+
+    def add_to(self, lifecycle: Lifecycle, reactor: Any) -> None:
+        """Add the parts to a lifecycle, behind the store: what serves before the sockets do stops after them, so that
+        probes and pages say that the server leaves while it does.
+        """
+        endpoint = self._now().http_endpoint
+        if endpoint is None:
+            return
+        lifecycle.add("web connections", _Connections(self), 2 * _STOP_SECONDS)
+        lifecycle.add("gate", self.gate)
+        lifecycle.add("event streams", self.events)
+        lifecycle.add("listener http", SocketServer(reactor, endpoint, self.site))
+
+    def _hang(self) -> None:
+        """Hang every resource at its address. The order means nothing."""
+        versions = _Branch()
+        versions.putChild(b"v1", self.api)
+        self.api.putChild(b"events", self.events)
+        self.root.putChild(b"api", versions)
+        # Others hang theirs here: self.root.putChild(b"metrics", ...), self.api.putChild(b"events", ...),
+        # self.root.fallback = pages for everything else.
+
+    def _now(self) -> Settings:
+        return self.settings.current
+
+
+class _Branch(Resource):
+    """A part of an address that is nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """Say that nothing is here."""
+        return NotFound()
+
+    def render(self, request: Any) -> Any:
+        """Say that nothing is here."""
+        return NotFound().render(request)
+
+
+class _Connections:
+    """The connections as a part of the lifecycle: they begin by themselves, and stopping leads them out."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> Deferred[None]:
+        """Close what is idle, let answers under way leave, cut off whoever is still here after a while."""
+        gone = self._web.site.leave()
+        overdue = self._web.clock.callLater(_STOP_SECONDS, self._web.site.cut_off)
+
+        def done(result: Any) -> Any:
+            if overdue.active():
+                overdue.cancel()
+            return result
+
+        return gone.addBoth(done)
