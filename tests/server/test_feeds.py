@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
-from crawlsock.server.feeds import MAX_SUBSCRIPTIONS
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from crawlsock.server.feeds import MAX_SUBSCRIPTIONS, Deliver, FeedKeeper
+from crawlsock.server.pool import ConnectionPool
 from crawlsock.testing.harness import WirePeer
 from tests.server.base import HarnessCase
 
@@ -47,21 +52,6 @@ class FeedTests(HarnessCase):
         await again.request("subscribe", {"subscription": "a", "position": position})
         self.harness.advance(0.5)
         self.assertEqual(kinds(again), ["job_created", "job_assigned", "job_started", "job_completed"])
-
-    async def test_in_parts(self) -> None:
-        """A large delivery comes in parts, and only the last of them moves the position."""
-        webapp = self.harness.connect("webapp")
-        begun = await webapp.request("subscribe", {"subscription": "first"})
-        await webapp.request("unsubscribe", {"subscription": "first"})
-        for _ in range(2):
-            await self.submit(webapp, *({"entity_id": str(number)} for number in range(550)))
-        await webapp.request("subscribe", {"subscription": "a", "position": begun.data["position"]})
-        self.harness.advance(0.5)
-        parts = [push.data for push in webapp.pushed("event")]
-        self.assertEqual([len(part["events"]) for part in parts], [500, 500, 100])
-        self.assertEqual([part.get("more", False) for part in parts], [True, True, False])
-        self.assertEqual({part["position"] for part in parts[:2]}, {begun.data["position"]})
-        self.assertNotEqual(parts[2]["position"], begun.data["position"])
 
     async def test_filter(self) -> None:
         """A filter lets through only what it names."""
@@ -122,3 +112,27 @@ class FeedTests(HarnessCase):
         slow.wire.resumeProducing()
         self.harness.advance(3)
         self.assertEqual(len(kinds(slow)), 1500)
+
+
+class _Hub:
+    """Keep what a subscriber is delivered to by."""
+
+    def subscribe(self, filter: Any, position: str | None, deliver: Deliver, failed: Any = None) -> Any:
+        self.deliver = deliver
+        return SimpleNamespace(cancel=lambda: None)
+
+
+class PartsTests(SynchronousTestCase):
+    def test_in_parts(self) -> None:
+        """A large delivery comes in parts, and only the last of them moves the position."""
+        pushed: list[dict[str, Any]] = []
+        peer: Any = type("Peer", (), {"accounts": None, "alive": True, "link": SimpleNamespace(congested=False)})()
+        peer.push = lambda type, data: pushed.append(data)
+        hub = _Hub()
+        keeper = FeedKeeper(cast(Any, hub), None, ConnectionPool(Clock()))
+        self.successResultOf(keeper.subscribe(peer, "a", {}, "1.0"))
+        hub.deliver([{"kind": "job_created"}] * 1100, "9.0", True, False)
+        self.assertEqual([len(part["events"]) for part in pushed], [500, 500, 100])
+        self.assertEqual([part["position"] for part in pushed], ["1.0", "1.0", "9.0"])
+        self.assertEqual([part.get("more", False) for part in pushed], [True, True, False])
+        self.assertEqual([part.get("gap", False) for part in pushed], [True, False, False])
