@@ -45,6 +45,24 @@ class WebSettings:
         minimum=1,
         maximum=100_000,
     )
+    http_max_streams: int = setting(
+        COUNT,
+        400,
+        "Event streams at one time; the next is answered with 429. Keep it below `http_max_connections`.",
+        group=_HTTP,
+        reloadable=True,
+        minimum=1,
+        maximum=100_000,
+    )
+    http_max_streams_per_caller: int = setting(
+        COUNT,
+        50,
+        "Event streams at one time of one token, or of all browsers that were signed in with it.",
+        group=_HTTP,
+        reloadable=True,
+        minimum=1,
+        maximum=100_000,
+    )
     http_header_timeout: float = setting(
         DURATION,
         10.0,

@@ -8,25 +8,22 @@ a subscriber that cannot take more cancels, and subscribes again from its last p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from crawlsock.feed.channels import FIGURES, Channels, Encode
+from crawlsock.feed.filter import Event, Filter
+from crawlsock.feed.snapshot import take_snapshot
 from crawlsock.feed.tail import Tail
 from crawlsock.store.interface import IStore
-from crawlsock.store.values import EventPage, JobFilter, rfc3339
+from crawlsock.store.values import EventPage
 from crawlsock.wire.errors import Refusal
-
-Event = dict[str, Any]
 
 Deliver = Callable[[list[Event], str, bool, bool], None]
 """Takes events, the position after them, whether some before them are missing, and whether they are a snapshot."""
-
-SNAPSHOT_JOBS: Final = 500
-"""The most jobs, newest first, that a snapshot shows one by one."""
 
 
 class Subscription:
@@ -35,16 +32,15 @@ class Subscription:
     def __init__(
         self,
         hub: Hub,
-        wanted: Mapping[str, Any],
+        filter: Filter,
         position: str | None,
         deliver: Deliver,
         failed: Callable[[Refusal], None] | None,
     ) -> None:
         self._hub = hub
-        self._wanted = {name: wanted[name] for name in ("job_id", "root_id", "account") if name in wanted}
-        self._kinds = frozenset(wanted["kinds"]) if wanted.get("kinds") else None
         self._deliver = deliver
         self._failed = failed
+        self.filter = filter
         self.position = position
         self.cancelled = False
 
@@ -53,19 +49,16 @@ class Subscription:
         self.cancelled = True
         self._hub.tail.remove(self)
 
-    def matches(self, event: Event) -> bool:
-        """Tell whether the filter lets the event through."""
-        if self._kinds is not None and event["kind"] not in self._kinds:
-            return False
-        return all(event.get(name) == value for name, value in self._wanted.items())
-
     def take(self, page: EventPage) -> None:
         """Take a page from the tail."""
         if page.gap:
             self._hub.tail.remove(self)
             self._hub.bridge(self)
             return
-        self.deliver([event for event in page.events if self.matches(event)], page.position)
+        self.deliver([event for event in page.events if self.filter.matches(event)], page.position)
+
+    def rest(self) -> None:
+        """Do nothing: what came has been delivered."""
 
     def fail(self, refusal: Refusal) -> None:
         """Learn that the position cannot be read from."""
@@ -79,26 +72,22 @@ class Subscription:
         if not self.cancelled and (events or gap or snapshot):
             self._deliver(events, position, gap, snapshot)
 
-    @property
-    def scope(self) -> JobFilter:
-        """The jobs that a snapshot for this subscriber shows."""
-        return JobFilter(account=self._wanted.get("account"), root_id=self._wanted.get("root_id"), limit=SNAPSHOT_JOBS)
-
-    @property
-    def job_id(self) -> str | None:
-        """The one job it is about, if it is about one."""
-        return self._wanted.get("job_id")
-
 
 class Hub:
-    """Take subscriptions; be started and stopped with the service."""
+    """Take subscriptions; be started and stopped with the service.
+
+    :param poll: seconds between looks when nothing woke us.
+    :param pace: seconds between looks, at least (`Tail`).
+    """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25) -> None:
+    def __init__(self, clock: IReactorTime, store: IStore, *, poll: float = 0.25, pace: float = 0.0) -> None:
         self._clock = clock
         self._store = store
-        self.tail = Tail(clock, store, poll=poll)
+        self.tail = Tail(clock, store, poll=poll, pace=pace)
+        self._channels: list[Channels] = []
+        self._subscriptions = 0
 
     def start(self) -> None:
         """Begin to deliver. Twice is once."""
@@ -106,6 +95,8 @@ class Hub:
 
     async def stop(self) -> None:
         """Deliver no more."""
+        for channels in self._channels:
+            channels.stop()
         await self.tail.stop()
 
     def __len__(self) -> int:
@@ -113,7 +104,7 @@ class Hub:
 
     def subscribe(
         self,
-        filter: Mapping[str, Any],
+        filter: Mapping[str, Any] | Filter,
         position: str | None,
         deliver: Deliver,
         failed: Callable[[Refusal], None] | None = None,
@@ -124,23 +115,37 @@ class Hub:
         :param position: of an earlier delivery, or the store's `event_head`; None for everything that is kept.
         :param failed: told when the position is none of this store's; the subscription has ended then.
         """
-        subscription = Subscription(self, filter, position, deliver, failed)
+        wanted = filter if isinstance(filter, Filter) else Filter.of(filter)
+        subscription = Subscription(self, wanted, position, deliver, failed)
         self.tail.add(subscription)
         return subscription
+
+    def channels(self, encode: Encode) -> Channels:
+        """Make a place where many viewers share what is read and encoded; its figures are among `statistics`."""
+        channels = Channels(self._clock, self._store, self.tail, encode)
+        self._channels.append(channels)
+        return channels
+
+    def statistics(self) -> dict[str, float]:
+        """Return figures about the feed: how far behind it is, who looks on, and what was done for them.
+
+        ``lag``: for how many seconds no read has succeeded. ``readers``: places that are read from. ``viewers``: those
+        who look on through channels; ``waiting``: of these, who takes no more at this moment. The rest counts since the
+        start.
+        """
+        total: dict[str, float] = {"lag": self.tail.behind, "readers": len(self.tail), "reads": self.tail.reads}
+        total.update(dict.fromkeys(FIGURES, 0))
+        for channels in self._channels:
+            for name, value in channels.statistics().items():
+                total[name] += value
+        return total
 
     def bridge(self, subscription: Subscription) -> None:
         """Carry a subscriber over a gap: a snapshot of what is, then events from there on."""
         Deferred.fromCoroutine(self._bridge(subscription)).addErrback(self._bridge_failed, subscription)
 
     async def _bridge(self, subscription: Subscription) -> None:
-        # The position first: what happens while the snapshot is read is delivered again after it, never missed.
-        position = await self._store.event_head()
-        if subscription.job_id is None:
-            jobs = (await self._store.jobs(subscription.scope)).jobs
-        else:
-            jobs = [await self._store.job(subscription.job_id)]
-        now = rfc3339(datetime.fromtimestamp(self._clock.seconds(), timezone.utc))
-        events = [{"kind": "job_snapshot", "at": now, **job.as_json()} for job in jobs]
+        position, events = await take_snapshot(self._store, subscription.filter, self._clock.seconds())
         subscription.deliver(events, position, gap=True, snapshot=True)
         if not subscription.cancelled:
             self.tail.add(subscription)

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 PAGE: Final = 200
 """Commits that one read brings at most; each holds the events of one batch."""
+_BROKEN: Final = Refusal(ErrorCode.INTERNAL, "the server failed to deliver events; its log says why")
 
 
 class Reader(Protocol):
@@ -66,14 +67,8 @@ class Tail:
         self._looping = LoopingCall(self.wake)
         self._looping.clock = clock
         self._stopped = True
-        self._woken: float | None = None
         self.reads = 0
         store.on_events(self.wake)
-
-    @property
-    def lag(self) -> float:
-        """Seconds since we were first told of something that readers have not been given yet; 0 when they have all."""
-        return 0.0 if self._woken is None or not self._readers else self._clock.seconds() - self._woken
 
     def start(self) -> None:
         """Begin to read. Twice is once."""
@@ -118,8 +113,6 @@ class Tail:
         if self._stopped or not self._readers:
             return
         now = self._clock.seconds()
-        if self._woken is None:
-            self._woken = now
         if self._reading is not None:
             self._again = True
         elif self._later is None:
@@ -149,22 +142,11 @@ class Tail:
     async def _rounds(self) -> None:
         while not self._stopped:
             self._again = False
-            woken, self._woken = self._woken, None
-            answer = await self._round()
-            if answer is None:
-                # The store is away: what we were told of is still to be read.
-                self._woken = woken if self._woken is None else min(woken or self._woken, self._woken)
-                return
-            if answer:
-                self._woken = woken
-            elif not self._again or self._pace > 0:
+            if not await self._round() and (not self._again or self._pace > 0):
                 return
 
-    async def _round(self) -> bool | None:
-        """Read one page from every position where somebody stands; tell whether there may be more.
-
-        None: the store is away.
-        """
+    async def _round(self) -> bool:
+        """Read one page from every position where somebody stands; tell whether there is more."""
         standing: dict[str | None, list[Reader]] = {}
         for reader in self._readers:
             standing.setdefault(reader.position, []).append(reader)
@@ -174,7 +156,7 @@ class Tail:
                 page = await self._store.events_after(position, PAGE)
             except Refusal as refusal:
                 if refusal.code is ErrorCode.UNAVAILABLE:
-                    return None
+                    return False
                 for reader in self._present(readers):
                     self.remove(reader)
                     self._tell(reader, reader.fail, refusal)
@@ -202,3 +184,5 @@ class Tail:
         except Exception:
             self._log.failure("A reader of the feed failed and gets no more")
             self.remove(reader)
+            if what is not _BROKEN:
+                self._tell(reader, reader.fail, _BROKEN)

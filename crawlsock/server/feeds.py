@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from crawlsock.feed.channels import Channels, Encode
 from crawlsock.feed.filter import Filter
 from crawlsock.server.peer import Peer
 from crawlsock.server.pool import LOST, ConnectionPool
@@ -44,6 +45,12 @@ class Hub(Protocol):
         failed: Callable[[Refusal], None] | None = None,
     ) -> Subscription:
         """Deliver what follows `position`; `failed` hears that there is no such position."""
+
+    def channels(self, encode: Encode) -> Channels:
+        """Make a place where viewers share what is read and encoded."""
+
+    def statistics(self) -> Mapping[str, float]:
+        """Return figures about the feed."""
 
 
 @define(eq=False)
