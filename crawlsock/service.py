@@ -45,6 +45,8 @@ from crawlsock.wire.catalog import CatalogError
 
 VERSION_MISMATCH: Final = 8
 """Exit code: the database belongs to a newer crawlsock."""
+FEED_PACE: Final = 0.02
+"""Seconds between two looks into the feed, at least, while somebody follows it."""
 _START_DEADLINE: Final = 90.0
 _WORDS_FOR_WAITING: Final = 5.0
 _DESCRIPTORS_A_CONNECTION: Final = 2
@@ -189,7 +191,7 @@ class Crawlsock:
             tracker=ProgressTracker(),
             poison_limit=settings.poison_limit,
         )
-        self.hub = Hub(self._reactor, self.store)
+        self.hub = Hub(self._reactor, self.store, pace=FEED_PACE)
         self.server = Server(
             self._reactor,
             self.store,
