@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from crawlsock.handlers import accounts, admin, control, feed, reads, session, work
+from crawlsock.handlers import accounts, admin, control, feed, listing, reads, records, session, signing, work
 
 __all__ = ["modules"]
 
 
 def modules() -> tuple[ModuleType, ...]:
     """Return the modules that hold handlers."""
-    return (session, work, control, reads, feed, accounts, admin)
+    return (session, work, control, reads, listing, feed, accounts, admin, signing, records)

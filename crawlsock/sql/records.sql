@@ -2,10 +2,10 @@
 -- {conditions} and {order} are built by the store.
 
 -- name: error_groups
--- One page of groups, in the order of the fields of crawlsock.store.records_values.ErrorGroup.
+-- One page of groups, in the order of the fields of crawlsock.store.records_values.ErrorGroup; then its number.
 SELECT g.fingerprint, g.account, g.error_type, g.category, g.severity, g.title, g.count, g.first_seen, g.last_seen,
        g.last_job_id, g.last_message,
-       (SELECT count(*) FROM crawlsock.job_queue q WHERE q.account = g.account AND q.failed_with = g.fingerprint)
+       (SELECT count(*) FROM crawlsock.job_queue q WHERE q.account = g.account AND q.failed_with = g.fingerprint), g.group_id
 FROM (SELECT * FROM crawlsock.error_group g WHERE {conditions} ORDER BY {order} LIMIT %(limit)s) AS g
 ORDER BY {order};
 
@@ -31,19 +31,13 @@ FROM crawlsock.audit a WHERE {conditions} ORDER BY a.audit_id DESC LIMIT %(limit
 -- One page of areas out of the next so many; how many were looked at, and the last of them, come with each row. A row
 -- without an account says that nothing was found.
 WITH next AS MATERIALIZED (
-    SELECT a.* FROM crawlsock.area a WHERE {conditions}
-    ORDER BY a.first_seen DESC, a.account DESC, a.host DESC, a.kind DESC, a.entity_id DESC LIMIT %(most)s),
-last AS (
-    SELECT first_seen, account, host, kind, entity_id FROM next
-    ORDER BY first_seen, account, host, kind, entity_id LIMIT 1),
+    SELECT a.* FROM crawlsock.area a WHERE {conditions} ORDER BY a.area_id DESC LIMIT %(most)s),
 page AS (
-    SELECT * FROM next a WHERE {matches}
-    ORDER BY a.first_seen DESC, a.account DESC, a.host DESC, a.kind DESC, a.entity_id DESC LIMIT %(limit)s)
-SELECT (SELECT count(*) FROM next), last.first_seen, last.account, last.host, last.kind, last.entity_id,
-       page.account, page.host, page.kind, page.entity_id, page.path, page.first_seen, page.last_seen, page.name,
-       page.parent_path, page.visibility, page.seen_by
-FROM last LEFT JOIN page ON true
-ORDER BY page.first_seen DESC, page.account DESC, page.host DESC, page.kind DESC, page.entity_id DESC;
+    SELECT * FROM next a WHERE {matches} ORDER BY a.area_id DESC LIMIT %(limit)s)
+SELECT looked.at, looked.last, page.area_id, page.account, page.host, page.kind, page.entity_id, page.path, page.first_seen,
+       page.last_seen, page.name, page.parent_path, page.visibility, page.seen_by
+FROM (SELECT count(*) AS at, min(area_id) AS last FROM next) AS looked LEFT JOIN page ON true
+ORDER BY page.area_id DESC;
 
 -- name: notifications
 SELECT n.notification_id, n.channel, n.event, coalesce(n.content ->> 'title', n.event), n.state, n.attempts, n.created_at,

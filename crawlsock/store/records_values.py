@@ -185,8 +185,8 @@ class AreaView:
     job_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the area as a JSON object."""
-        return as_object(self)
+        """Return the area as a JSON object; a job without a host has seen it at none."""
+        return as_object(self, *(() if self.host else ("host",)))
 
 
 @frozen

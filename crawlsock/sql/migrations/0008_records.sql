@@ -24,14 +24,15 @@ CREATE TABLE crawlsock.error_group (
     last_seen    timestamptz NOT NULL DEFAULT now(),
     last_job_id  uuid NOT NULL,
     last_message text NOT NULL,
+    group_id     bigint GENERATED ALWAYS AS IDENTITY,
     PRIMARY KEY (fingerprint, account)
 );
 COMMENT ON TABLE crawlsock.error_group IS 'Failures of one account that are the same failure. Written in the order (account, fingerprint), after the jobs.';
 COMMENT ON COLUMN crawlsock.error_group.count IS 'How often it was reported since first_seen; more than there are rows, once jobs were pruned.';
 COMMENT ON COLUMN crawlsock.error_group.severity IS 'Of the last occurrence.';
 COMMENT ON COLUMN crawlsock.error_group.last_job_id IS 'No foreign key: the job may be pruned, the group stays.';
-CREATE INDEX error_group_recent ON crawlsock.error_group (last_seen, fingerprint, account);
-CREATE INDEX error_group_frequent ON crawlsock.error_group (count, fingerprint, account);
+CREATE INDEX error_group_recent ON crawlsock.error_group (last_seen, group_id);
+CREATE INDEX error_group_frequent ON crawlsock.error_group (count, group_id);
 ALTER TABLE crawlsock.error_group SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 ALTER TABLE crawlsock.job_queue
@@ -45,8 +46,9 @@ CREATE INDEX crawler_session_ended ON crawlsock.crawler_session (ended_at) WHERE
 
 -- Lists.
 
-CREATE INDEX area_newest ON crawlsock.area (first_seen, account, host, kind, entity_id);
-CREATE INDEX area_newest_of_account ON crawlsock.area (account, first_seen, host, kind, entity_id);
+ALTER TABLE crawlsock.area ADD COLUMN area_id bigint GENERATED ALWAYS AS IDENTITY UNIQUE;
+COMMENT ON COLUMN crawlsock.area.area_id IS 'The order in which areas were first seen.';
+CREATE INDEX area_of_account ON crawlsock.area (account, area_id);
 CREATE INDEX audit_by_actor ON crawlsock.audit (actor, audit_id);
 CREATE INDEX audit_by_action ON crawlsock.audit (action, audit_id);
 

@@ -38,8 +38,8 @@ from crawlsock.wire.errors import ErrorCode, Refusal
 _MOST_AREAS: Final = 20_000
 """Areas that a search looks at for one page."""
 _ORDERS: Final = {
-    "recent": ("last_seen", "g.last_seen DESC, g.fingerprint DESC, g.account DESC"),
-    "frequent": ("count", "g.count DESC, g.fingerprint DESC, g.account DESC"),
+    "recent": ("last_seen", "g.last_seen DESC, g.group_id DESC"),
+    "frequent": ("count", "g.count DESC, g.group_id DESC"),
 }
 
 
@@ -130,21 +130,12 @@ class Records(Base):
         where.equal("g", account=filter.account, error_type=filter.error_type, category=filter.category)
         where.among("g", filter.accounts)
         if filter.cursor is not None:
-            kind = datetime if filter.sort == "recent" else int
-            place, fingerprint, account = _cursor(filter.cursor, kind, str, str)
-            where.add(
-                f"(g.{column}, g.fingerprint, g.account) < (%(place)s, %(after)s, %(after_account)s)",
-                place=place,
-                after=fingerprint,
-                after_account=account,
-            )
+            place, number = _cursor(filter.cursor, datetime if filter.sort == "recent" else int, int)
+            where.add(f"(g.{column}, g.group_id) < (%(place)s, %(after)s)", place=place, after=number)
         found = await self.read("error_groups", where.parameters, conditions=where.text, order=order)
         rows, more = _cut(found, filter.limit)
-        groups = [ErrorGroup(*row) for row in rows]
-        if not more:
-            return ErrorPage(groups)
-        last = groups[-1]
-        return ErrorPage(groups, _place(getattr(last, column), last.fingerprint, last.account))
+        groups = [ErrorGroup(*row[:12]) for row in rows]
+        return ErrorPage(groups, _place(getattr(groups[-1], column), rows[-1][12]) if more else None)
 
     @deferred
     async def error(
@@ -162,7 +153,7 @@ class Records(Base):
         found = await self.read("error_groups", where.parameters, conditions=where.text, order=_ORDERS["recent"][1])
         if not found:
             raise unknown_error(fingerprint)
-        group = ErrorGroup(*found[0])
+        group = ErrorGroup(*found[0][:12])
         where = _Where(limit)
         if cursor is not None:
             at, error_id = _cursor(cursor, datetime, int)
@@ -218,24 +209,17 @@ class Records(Base):
                 "position(lower(%(search)s) IN lower(concat_ws(' ', a.path, a.name))) > 0", search=filter.search
             )
         if filter.cursor is not None:
-            places = _cursor(filter.cursor, datetime, str, str, str, str)
-            names = ("place", "after_account", "after_host", "after_kind", "after_entity")
-            where.add(
-                "(a.first_seen, a.account, a.host, a.kind, a.entity_id)"
-                " < (%(place)s, %(after_account)s, %(after_host)s, %(after_kind)s, %(after_entity)s)",
-                **dict(zip(names, places, strict=True)),
-            )
+            where.add("a.area_id < %(place)s", place=_cursor(filter.cursor, int)[0])
         narrow = len(matches.conditions) > 1
         parameters = {**matches.parameters, **where.parameters, "most": _MOST_AREAS if narrow else filter.limit + 1}
         found = await self.read("areas", parameters, conditions=where.text, matches=matches.text)
-        rows, more = _cut([row for row in found if row[6] is not None], filter.limit)
-        areas = [AreaView(*row[6:]) for row in rows]
+        rows, more = _cut([row for row in found if row[2] is not None], filter.limit)
+        areas = [AreaView(*row[3:]) for row in rows]
         if more:
-            last = areas[-1]
-            return AreaPage(areas, _place(last.first_seen, last.account, last.host, last.kind, last.entity_id))
+            return AreaPage(areas, _place(rows[-1][2]))
         # The end of what was looked at is not the end of the list when as many were looked at as may be.
-        stopped = narrow and bool(found) and found[0][0] >= _MOST_AREAS
-        return AreaPage(areas, _place(*found[0][1:6]) if stopped else None)
+        looked_at, last = found[0][:2]
+        return AreaPage(areas, _place(last) if narrow and looked_at >= _MOST_AREAS else None)
 
     @deferred
     async def notifications(
