@@ -31,6 +31,8 @@ class Peer(Protocol):
     role: str | None
     session_id: str
     crawler_id: str
+    token_id: str
+    """The token by which it is known, empty before hello."""
     accounts: frozenset[str] | None
     """The accounts that a token is bound to; None is all of them."""
 
@@ -85,6 +87,13 @@ class Feeds(Protocol):
         """End a subscription; one that is not there is ended already."""
 
 
+class Logins(Protocol):
+    """Lets people sign in at the dashboard."""
+
+    def create(self, peer: Peer) -> Deferred[dict[str, Any]]:
+        """Fire with a link that signs in as this peer, once, and when it ends."""
+
+
 class Queue(Protocol):
     """Keeps the number of live jobs within its limit."""
 
@@ -100,6 +109,9 @@ class Operations(Protocol):
 
     def status(self) -> Deferred[dict[str, Any]]:
         """Fire with the state of this server and its database."""
+
+    def health(self) -> list[dict[str, Any]]:
+        """Say what is well and what is not: rows of ``check``, ``state`` (ok, warn, bad), ``summary``, ``remedy``."""
 
     def command(self, crawler_id: str, command: str, reason: str | None, actor: str) -> Deferred[None]:
         """Pause, resume, drain or disconnect a crawler."""
@@ -122,6 +134,16 @@ class Operations(Protocol):
         """End a token, and the connections that were made with it."""
 
 
+class Overviews(Protocol):
+    """Numbers about all jobs, with the moment they are of."""
+
+    def counts(self, accounts: frozenset[str] | None, type: str | None) -> Deferred[dict[str, Any]]:
+        """Fire with the number of jobs by state, of some accounts or all, of one type or all."""
+
+    def read(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
+        """Fire with everything at a glance, as a peer sees it that is bound to these accounts; None: to none."""
+
+
 @define(eq=False, slots=True)
 class Context:
     """The parts of the server, and the peer that a handler is working for; one for each connection."""
@@ -136,3 +158,5 @@ class Context:
     feeds: Feeds
     operations: Operations
     queue: Queue
+    overview: Overviews
+    logins: Logins

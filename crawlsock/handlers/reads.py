@@ -7,11 +7,8 @@ from typing import Any, cast
 from crawlsock.handlers.access import check_account, check_job
 from crawlsock.handlers.context import Context, Reply
 from crawlsock.masking import HIDDEN, is_secret_name, mask_patterns
-from crawlsock.store.values import Include, JobFilter, JobView, Scope
+from crawlsock.store.values import Include, JobView, Scope
 from crawlsock.wire.errors import ErrorCode, Refusal
-
-# A list shows what a job is; what it was given and what it left behind can be large, and is asked for by job_get.
-_NOT_LISTED = ("payload", "summary", "files", "errors", "assignments", "milestones", "children")
 
 
 async def job_get(context: Context, job_id: str, *, include: list[str] | None = None) -> Reply:
@@ -19,39 +16,6 @@ async def job_get(context: Context, job_id: str, *, include: list[str] | None = 
     await check_job(context, job_id)
     view = await context.store.job(job_id, frozenset(cast("list[Include]", include or [])))
     return Reply("job_get_response", {"job": _shown(view)})
-
-
-async def job_list(
-    context: Context,
-    *,
-    states: list[str] | None = None,
-    account: str | None = None,
-    type: str | None = None,
-    root_id: str | None = None,
-    parent_id: str | None = None,
-    search: str | None = None,
-    limit: int = 50,
-    cursor: str | None = None,
-) -> Reply:
-    """Show one page of jobs, newest first."""
-    page = await context.store.jobs(
-        JobFilter(
-            states=frozenset(states or ()),
-            account=account,
-            accounts=context.peer.accounts,
-            type=type,
-            root_id=root_id,
-            parent_id=parent_id,
-            search=search,
-            limit=limit,
-            cursor=cursor,
-        )
-    )
-    jobs = [{name: value for name, value in view.as_json().items() if name not in _NOT_LISTED} for view in page.jobs]
-    data: dict[str, Any] = {"jobs": jobs}
-    if page.next_cursor is not None:
-        data["next_cursor"] = page.next_cursor
-    return Reply("job_list_response", data)
 
 
 async def progress_get(context: Context, job_id: str | None = None, *, scope: str, account: str | None = None) -> Reply:

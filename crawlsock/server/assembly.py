@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -27,17 +28,26 @@ from crawlsock.secrets import Vault
 from crawlsock.server import middleware, routes
 from crawlsock.server.admission import Admission
 from crawlsock.server.calls import Calls
+from crawlsock.server.census import Census
+from crawlsock.server.checks import Checks
 from crawlsock.server.credentials import CredentialKeeper
 from crawlsock.server.dispatcher import Dispatcher
 from crawlsock.server.factory import CrawlsockFactory
 from crawlsock.server.feeds import FeedKeeper, Hub
 from crawlsock.server.health import HealthMonitor
+from crawlsock.server.lag import INTERVAL as LAG_INTERVAL
+from crawlsock.server.lag import ReactorLag
+from crawlsock.server.logins import LoginDesk
 from crawlsock.server.operations import OperationsDesk
 from crawlsock.server.orders import OrderDelivery
+from crawlsock.server.overview import Overview
 from crawlsock.server.peer_credentials import ProcessWatcher
 from crawlsock.server.pool import ConnectionPool
+from crawlsock.server.pulse import INTERVAL as PULSE_INTERVAL
+from crawlsock.server.pulse import Pulse
 from crawlsock.server.router import MessageRouter, plugin_handlers
 from crawlsock.server.sessions import SessionKeeper
+from crawlsock.server.symptoms import Symptoms
 from crawlsock.wire.catalog import Catalog
 from crawlsock.wire.codec import Codec
 
@@ -98,13 +108,21 @@ class Server:
         )
         self.hub = hub
         self.feeds = FeedKeeper(hub, store, self.pool)
+        self.census = Census(clock, store)
+        self.pulse = Pulse(clock, store, settings.current.data_dir)
+        self.lag = ReactorLag(clock)
+        self.checks = Checks()
+        self.checks.use(Symptoms(self).lines)
         self.operations = OperationsDesk(
-            clock, store, self.pool, self.dispatcher, settings, self.timing, masker, server_id
+            clock, store, self.pool, self.dispatcher, settings, self.timing, masker, server_id, self.census, self.checks
         )
+        self.overview = Overview(clock, store, self.census, self.operations)
+        self.logins = LoginDesk(store, self._now)
         self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
         self.calls = Calls(clock, self.router, self._context)
         self.duties = self._make_duties()
+        self.operations.report(self._status)
         settings.subscribe(self._settings_changed)
         store.on_work(self.dispatcher.wake)
         store.on_orders(self.orders.wake)
@@ -134,6 +152,8 @@ class Server:
             self.feeds,
             self.operations,
             self.admission,
+            self.overview,
+            self.logins,
         )
 
     def _make_router(self, plugins: Sequence[IMessagePlugin], verify: bool) -> MessageRouter:
@@ -172,8 +192,18 @@ class Server:
             "poll": (settings.poll_interval, self._poll),
             "refresh": (_REFRESH_INTERVAL, self.refresher.run),
             "prune": (PRUNE_INTERVAL, pruner.run),
+            "pulse": (PULSE_INTERVAL, self.pulse.run),
+            "lag": (LAG_INTERVAL, self.lag.run),
         }
         return {name: Duty(name, interval, work, self.clock) for name, (interval, work) in works.items()}
+
+    def _status(self) -> dict[str, Any]:
+        """Say how the parts are that have a figure, for ``status_response``."""
+        return {
+            "reactor": {"lag": self.lag.last, "recent": self.lag.recent},
+            "duties": {name: asdict(duty.statistics) for name, duty in self.duties.items()},
+            "feed": {"followers": len(self.hub), "behind": self.hub.tail.behind},
+        }
 
     async def _poll(self) -> None:
         """Look for what a lost notification would have told, and for what none tells."""

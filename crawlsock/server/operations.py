@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,10 +23,13 @@ from crawlsock.store.values import SessionView
 from crawlsock.wire.errors import ErrorCode, Refusal
 
 if TYPE_CHECKING:
+    from crawlsock.server.census import Census
+    from crawlsock.server.checks import Checks
     from crawlsock.server.dispatcher import Dispatcher
     from crawlsock.store.interface import IStore
 
 _ACK_SECONDS: Final = 10.0
+_PACKAGES: Final = ("Twisted", "txpostgres", "psycopg2-binary", "jsonschema-rs", "orjson", "cryptography")
 
 
 class OperationsDesk:
@@ -39,6 +45,8 @@ class OperationsDesk:
         timing: Timing,
         masker: Masker,
         server_id: str,
+        census: Census,
+        checks: Checks,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -48,14 +56,25 @@ class OperationsDesk:
         self._timing = timing
         self._masker = masker
         self._server_id = server_id
+        self._census = census
+        self._checks = checks
+        self._reports: list[Callable[[], dict[str, Any]]] = []
         self._began = clock.seconds()
 
     def crawlers(self) -> Deferred[list[dict[str, Any]]]:
         """Fire with one view a crawler; what only the server that holds the connection knows is added for ours."""
-        return self._store.sessions().addCallback(lambda sessions: [self._view(each) for each in sessions])
+        return Deferred.fromCoroutine(self._crawlers())
 
-    def _view(self, session: SessionView) -> dict[str, Any]:
+    async def _crawlers(self) -> list[dict[str, Any]]:
+        rates: dict[str, float] = {}
+        for session_id, _, rate in await self._census.rates():
+            rates[session_id] = rates.get(session_id, 0.0) + rate
+        return [self._view(each, rates.get(each.session_id)) for each in await self._store.sessions()]
+
+    def _view(self, session: SessionView, rate: float | None) -> dict[str, Any]:
         data = session.as_json()
+        if rate is not None:
+            data["rate"] = rate
         peer = self._pool.by_session(session.session_id)
         if peer is not None:
             leaving = peer.leaving or peer.state is PeerState.DRAINING
@@ -75,7 +94,7 @@ class OperationsDesk:
             crawlers = len(await self._store.sessions())
         except Refusal:
             state = "down"
-        return {
+        status: dict[str, Any] = {
             "server": {
                 "name": self._settings.current.server_name,
                 "version": crawlsock.__version__,
@@ -87,7 +106,20 @@ class OperationsDesk:
             "database": {"state": state},
             "pool": self._pool.statistics(),
             "uptime": self._clock.seconds() - self._began,
+            "versions": _versions(),
+            "health": self._checks.rows(),
         }
+        for report in self._reports:
+            status.update(report())
+        return status
+
+    def health(self) -> list[dict[str, Any]]:
+        """Say what is well and what is not, a line for each thing that was looked at, with what to do about it."""
+        return self._checks.rows()
+
+    def report(self, source: Callable[[], dict[str, Any]]) -> None:
+        """Let `status` tell what `source` returns, too."""
+        self._reports.append(source)
 
     def command(self, crawler_id: str, command: str, reason: str | None, actor: str) -> Deferred[None]:
         """Pause, resume, drain or disconnect a crawler that is connected here.
@@ -219,3 +251,16 @@ class OperationsDesk:
     def timing(self) -> Timing:
         """How requests went, for metrics."""
         return self._timing
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    """Return the versions of what this server is made of; what is not installed is left out."""
+    found = {"crawlsock": crawlsock.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package.lower()] = version(package)
+        except PackageNotFoundError:
+            # The driver may have been built from source, under another name.
+            continue
+    return found

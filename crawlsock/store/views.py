@@ -176,7 +176,7 @@ class SessionView:
     def as_json(self) -> dict[str, Any]:
         """Return the object of a ``crawler_list_response``: nothing about the host's processes but the
         pid."""
-        return as_object(self, "uid", "process_start", "boot_id", "deadline", "lease_length", "transport")
+        return as_object(self, "uid", "process_start", "boot_id", "deadline", "lease_length")
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import attrs
@@ -169,6 +169,25 @@ def control(world: World, action: Action, job_id: str, *, tree: bool, reason: st
     orders = [_carry_out(world, action, job, change, reason) for job, change in changes]
     world.note(actor, f"job_{action.value}", job_id, {"tree": tree, "reason": reason, "affected": len(changes)})
     return Control(len(changes), [order for order in orders if order is not None])
+
+
+def steer(world: World, action: Action, jobs: Iterable[JobRow], reason: str | None) -> tuple[int, list[Order]]:
+    """Do to each job what the action does to it in its state; pass over those it does nothing to."""
+    affected = 0
+    orders: list[Order] = []
+    for job in jobs:
+        try:
+            change = apply(action, world.facts(job))
+            if action is Action.RETRY and change.changed:
+                _check_key(world, job)
+        except (WrongState, Refusal):
+            continue
+        if change.changed:
+            affected += 1
+            order = _carry_out(world, action, job, change, reason)
+            if order is not None:
+                orders.append(order)
+    return affected, orders
 
 
 def _check_key(world: World, job: JobRow) -> None:
