@@ -75,6 +75,10 @@ class Api(WebResource):
         self._gate = gate
         self._paths = Paths(calls.catalog)
 
+    def render(self, request: WebRequest) -> int:
+        """Say that nothing is at the root itself."""
+        return NotFound().render(request)
+
     def getChild(self, path: bytes, request: WebRequest) -> Resource:
         """Return itself for the words of a message's path."""
         words: list[bytes] = [path, *(request.postpath or ())]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
@@ -16,9 +17,11 @@ from crawlsock.config import LiveSettings, Settings
 from crawlsock.lifecycle import Lifecycle
 from crawlsock.server.assembly import Server
 from crawlsock.server.listener import SocketServer
+from crawlsock.server.logins import LoginDesk
 from crawlsock.web.api import Api
 from crawlsock.web.events import EventStream
 from crawlsock.web.gate import Gate
+from crawlsock.web.login import Login, Logout, Session
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import NotFound
 from crawlsock.web.site import Root, WebSite
@@ -54,19 +57,47 @@ class Web:
         lifecycle.add("web connections", _Connections(self), 2 * _STOP_SECONDS)
         lifecycle.add("gate", self.gate)
         lifecycle.add("event streams", self.events)
-        lifecycle.add("listener http", SocketServer(reactor, endpoint, self.site))
+        listener = SocketServer(reactor, endpoint, self.site)
+        lifecycle.add("listener http", listener)
+        lifecycle.add("web address", _Address(self.server.logins, endpoint, listener))
 
     def _hang(self) -> None:
         """Hang every resource at its address. The order means nothing."""
+        logins = self.server.logins
+        self.root.putChild(b"login", Login(self.gate, logins, self.renderer, self.settings))
+        self.root.putChild(b"logout", Logout(self.gate, logins))
+        self.api.putChild(b"session", Session(self.gate, logins, self.settings, self.server.server_id))
         versions = _Branch()
         versions.putChild(b"v1", self.api)
         self.api.putChild(b"events", self.events)
         self.root.putChild(b"api", versions)
-        # Others hang theirs here: self.root.putChild(b"metrics", ...), self.api.putChild(b"events", ...),
+        # Others hang theirs here: self.root.putChild(b"metrics", ...),
         # self.root.fallback = pages for everything else.
 
     def _now(self) -> Settings:
         return self.settings.current
+
+
+class _Address:
+    """Where pages are served, told to those who write links, once it is known."""
+
+    def __init__(self, logins: LoginDesk, endpoint: str, listener: SocketServer) -> None:
+        self._logins = logins
+        self._endpoint = endpoint
+        self._listener = listener
+
+    def start(self) -> None:
+        """Tell."""
+        host = getattr(self._listener.port, "getHost", lambda: None)()
+        if isinstance(host, (IPv4Address, IPv6Address)):
+            name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host.host, host.host)
+            scheme = "https" if self._endpoint.startswith("ssl:") else "http"
+            shown = f"[{name}]" if ":" in name and not name.startswith("[") else name
+            self._logins.address = f"{scheme}://{shown}:{host.port}"
+
+    def stop(self) -> None:
+        """Take it back."""
+        self._logins.address = None
 
 
 class _Branch(Resource):

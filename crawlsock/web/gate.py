@@ -115,6 +115,12 @@ class Gate:
             if key in (caller.key, caller.token_id):
                 self._end(watcher, ended, reason)
 
+    def forget(self, secret: bytes, reason: str) -> None:
+        """Forget who a secret belongs to, and tell those who watch that session or token."""
+        known = self._known.pop(hashlib.sha256(secret).digest(), None)
+        if known is not None:
+            self.ended(known.caller.key, reason)
+
     def start(self) -> None:
         """Begin to look for revocations."""
         self._duty.start()
@@ -141,7 +147,7 @@ class Gate:
             waiting.append(waiter)
             return await waiter
         if known is None:
-            self._charge(now)
+            self.charge_stranger()
         return await self._look(by, digest, known)
 
     async def _look(self, by: str, digest: bytes, known: _Known | None) -> Caller:
@@ -201,8 +207,9 @@ class Gate:
             expires_at=session.expires_at,
         )
 
-    def _charge(self, now: float) -> None:
+    def charge_stranger(self) -> None:
         """Let strangers cost only so many looks into the database, as hello does on the socket."""
+        now = self._clock.seconds()
         per_second = self._settings().rate_limit_hello
         self._allowance = min(per_second, self._allowance + (now - self._allowance_at) * per_second)
         self._allowance_at = now

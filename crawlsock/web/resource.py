@@ -54,7 +54,11 @@ class WebResource(Resource):
 
     Subclasses define ``async def get(self, request)`` and so on. HEAD is GET without the body; OPTIONS is answered
     here.
+
+    :cvar has_rest: whether a leaf makes something of the words after its address; otherwise nothing is there.
     """
+
+    has_rest = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +79,8 @@ class WebResource(Resource):
 
     async def _render(self, request: WebRequest) -> None:
         try:
+            if request.postpath and self.isLeaf and not self.has_rest:
+                raise Problem("not_found", "there is nothing at this address")
             method = request.method.decode("ascii", "replace")
             known = self.methods(request)
             if method == "HEAD" and "GET" in known:
@@ -111,6 +117,7 @@ class NotFound(WebResource):
     """What is not there, for every method."""
 
     isLeaf = True
+    has_rest = True
 
     def methods(self, request: WebRequest) -> tuple[str, ...]:
         """Return every method: none of them finds anything."""

@@ -126,6 +126,9 @@ class WebRequest(server.Request):
         self.setResponseCode(answer.status)
         if answer.content_type is not None:
             self.setHeader(b"Content-Type", answer.content_type.encode())
+            if answer.content_type == HTML:
+                # With no-referrer, browsers write `Origin: null` when our own forms are sent.
+                self.setHeader(b"Referrer-Policy", b"same-origin")
         for name, value in answer.headers.items():
             if name == "Set-Cookie":
                 self.responseHeaders.addRawHeader(name, value)

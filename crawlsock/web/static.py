@@ -87,6 +87,7 @@ class StaticFiles(WebResource):
     """
 
     isLeaf = True
+    has_rest = True
 
     def __init__(self, folder: Traversable | None = None) -> None:
         super().__init__()
