@@ -43,7 +43,6 @@ REFUSALS: Final[Mapping[str, Exit]] = {
     "lease_lost": Exit.CONFLICT,
     "unknown_job": Exit.USAGE,
     "unknown_account": Exit.USAGE,
-    "unknown_error": Exit.USAGE,
     "unknown_crawler": Exit.USAGE,
     "unknown_error": Exit.USAGE,
     "invalid_state": Exit.CONFLICT,

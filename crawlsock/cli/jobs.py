@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
+from crawlsock.cli.filters import chosen, filter_options
 from crawlsock.cli.screen import (
     clean,
     duration,
@@ -24,16 +26,6 @@ from crawlsock.cli.screen import (
 if TYPE_CHECKING:
     from crawlsock.sdk import JobManager, JobView
 
-_STATES: Final = (
-    "queued",
-    "assigned",
-    "running",
-    "completed",
-    "failed",
-    "cancelled",
-    "paused",
-    "waiting_credential",
-)
 _PAGE: Final = 500
 _HEADS: Final = ("id", "type", "what", "account", "state", "progress", "items", "attempt", "created")
 
@@ -51,46 +43,26 @@ def percent(job: Mapping[str, Any]) -> str:
 
 
 @click.command(short_help="List jobs, newest first.")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these states; repeatable.")
-@click.option("--account", help="Only of this account.")
-@click.option("--type", "job_type", metavar="TYPE", help="Only of this type.")
-@click.option("--root", metavar="JOB", help="Only the tree of which this job is the top.")
-@click.option("--parent", metavar="JOB", help="Only what this job has discovered.")
-@click.option("--search", metavar="TEXT", help="Only jobs whose name or path has this text.")
+@filter_options
+@click.option(
+    "--sort", type=click.Choice(["newest", "oldest", "queue"]), help="Newest first, oldest first, or as they will run."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @pass_invocation
-def jobs(
-    invocation: Invocation,
-    states: tuple[str, ...],
-    account: str | None,
-    job_type: str | None,
-    root: str | None,
-    parent: str | None,
-    search: str | None,
-    limit: int,
-    everything: bool,
-) -> None:
+def jobs(invocation: Invocation, limit: int, everything: bool, sort: str | None, **given: Any) -> None:
     """List jobs, newest first."""
-    left: list[int | None] = [None if everything else limit]
+    wanted = attrs.asdict(chosen(given))
+    most = None if everything else limit
 
     async def work(manager: JobManager) -> list[JobView]:
         found: list[JobView] = []
         cursor: str | None = None
         while True:
-            most = _PAGE if left[0] is None else min(_PAGE, left[0] - len(found))
-            page, cursor = await manager.list(
-                states=states,
-                account=account,
-                type=job_type,
-                root_id=root,
-                parent_id=parent,
-                search=search,
-                limit=most,
-                cursor=cursor,
-            )
+            room = _PAGE if most is None else min(_PAGE, most - len(found))
+            page, cursor = await manager.list(**wanted, sort=sort, limit=room, cursor=cursor)
             found += page
-            if cursor is None or (left[0] is not None and len(found) >= left[0]):
+            if cursor is None or (most is not None and len(found) >= most):
                 if cursor is not None:
                     say(f"there are more than these {len(found)}; --limit or --all shows them")
                 return found

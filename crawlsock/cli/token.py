@@ -10,7 +10,7 @@ import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
 from crawlsock.cli.exits import CommandError, Exit
-from crawlsock.cli.screen import moment, print_json, print_table
+from crawlsock.cli.screen import moment, print_json, print_table, say
 
 if TYPE_CHECKING:
     from crawlsock.sdk import JobManager
@@ -99,6 +99,35 @@ def list_(invocation: Invocation) -> None:
         ),
         "no tokens",
     )
+
+
+@token.command("login", short_help="Print a link that signs in to the dashboard, once.")
+@click.option(
+    "--role",
+    type=click.Choice(["admin", "monitor", "webapp"]),
+    default="admin",
+    show_default=True,
+    help="What may be done there.",
+)
+@click.option("--open", "browse", is_flag=True, help="Open it in this machine's browser, too.")
+@pass_invocation
+def login(invocation: Invocation, role: str, browse: bool) -> None:
+    """Print a link that signs in to the dashboard. It works once, and not for long: do not hand it on.
+
+    --role chooses which of the server's tokens is used; with --token-file the role is that token's.
+    """
+
+    async def work(manager: JobManager) -> dict[str, Any]:
+        return dict(await manager.login())
+
+    made = invocation.ask(work, role=role)
+    if invocation.as_json:
+        print_json(made)
+    else:
+        click.echo(made["url"])
+        say(f"works once, until {moment(made['expires_at'])}")
+    if browse and click.launch(made["url"]):
+        say("there is no browser here that could be opened; use the link")
 
 
 @token.command("revoke", short_help="End a token and the connections made with it.")

@@ -86,12 +86,16 @@ class Subscription:
             self._unsubscribe()
             self._wake()
 
-    async def stirred(self, clock: IReactorTime, patience: float) -> None:
-        """Wait until an event is there (it stays), or for `patience` seconds; for who only wants to be woken."""
+    async def stirred(self, clock: IReactorTime, patience: float) -> bool:
+        """
+        Wait until an event is there (it stays), or for `patience` seconds; for who only wants to be woken.
+
+        :returns: whether there is one.
+        """
         if self._problem is not None:
             raise self._problem
         if self._events or self._closed:
-            return
+            return bool(self._events)
         waiter = self._waiter = Deferred()
         late = clock.callLater(patience, self._wake)
         try:
@@ -100,6 +104,7 @@ class Subscription:
             self._waiter = None
             if late.active():
                 late.cancel()
+        return bool(self._events)
 
     def skip(self) -> None:
         """Drop what is there: who reads the state has seen it all."""

@@ -81,7 +81,8 @@ class FeedKeeper:
     ) -> Deferred[dict[str, Any]]:
         """Begin to push events that follow `position`, or that happen from now on; fire with name and position.
 
-        Fails with ``duplicate`` for a name that the peer has in use, and ``too_many_requests``.
+        Fails with ``duplicate`` for a name that the peer has in use, ``too_many_requests``, and ``invalid_message`` for
+        a position that is none.
         """
         return Deferred.fromCoroutine(self._subscribe(peer, subscription, filter, position))
 
@@ -101,6 +102,9 @@ class FeedKeeper:
             raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, f"there is no account {account}", "/data/filter/account")
         if position is None:
             position = await self._store.event_head()
+        else:
+            # A position that this store never gave is refused here, where somebody waits for the answer.
+            await self._store.events_after(position, 1)
         if not peer.alive:
             self._feeds.pop(peer, None)
             raise Refusal(ErrorCode.SESSION_EXPIRED, "the connection was closed")
