@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote, unquote
 
 HIDDEN = "[hidden]"
@@ -95,6 +96,18 @@ def mask_patterns(text: str) -> str:
     for pattern, replacement in _SHAPES:
         text = pattern.sub(replacement, text)
     return _ASSIGNED.sub(_hide_assigned, text)
+
+
+def mask_values(value: Any) -> Any:
+    """Return a value as JSON has them, with everything hidden in it that looks like a secret or is named like one."""
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if is_secret_name(name) and isinstance(each, str) else mask_values(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [mask_values(each) for each in value]
+    return mask_patterns(value) if isinstance(value, str) else value
 
 
 def _hide_assigned(match: re.Match[str]) -> str:

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from crawlsock.handlers.access import check_account, check_job
 from crawlsock.handlers.context import Context, Reply
-from crawlsock.masking import HIDDEN, is_secret_name, mask_patterns
+from crawlsock.handlers.records import explained
+from crawlsock.masking import mask_values
 from crawlsock.store.values import Include, JobView, Scope
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -47,17 +48,7 @@ async def status_get(context: Context) -> Reply:
 def _shown(view: JobView) -> dict[str, Any]:
     data = view.as_json()
     if "payload" in data:
-        data["payload"] = _masked(data["payload"])
+        data["payload"] = mask_values(data["payload"])
+    for error in data.get("errors", ()):
+        error.update(explained(error["category"], error["error_type"]))
     return data
-
-
-def _masked(value: Any) -> Any:
-    """Hide what looks like a secret in a payload that somebody submitted."""
-    if isinstance(value, dict):
-        return {
-            name: HIDDEN if is_secret_name(name) and isinstance(each, str) else _masked(each)
-            for name, each in value.items()
-        }
-    if isinstance(value, list):
-        return [_masked(each) for each in value]
-    return mask_patterns(value) if isinstance(value, str) else value

@@ -6,6 +6,7 @@ from typing import Any
 
 from crawlsock.handlers.context import Context, Reply
 from crawlsock.handlers.items import new_job, statuses
+from crawlsock.masking import mask_patterns, mask_values
 from crawlsock.store.values import Area, Completion, Failure, JobRef, Progress, Release
 
 
@@ -68,17 +69,17 @@ async def job_failed(
     stack: str | None = None,
     context: dict[str, Any] | None = None,
 ) -> None:
-    """Count a failure: the job is tried again later, or ends."""
+    """Count a failure: the job is tried again later, or ends. What looks like a secret in it is hidden first."""
     failure = Failure(
         error_type,
-        message,
+        mask_patterns(message),
         recoverable,
         retry_after,
-        request,
+        mask_values(request),
         entities or {},
         resume_state,
-        stack,
-        context,
+        None if stack is None else mask_patterns(stack),
+        mask_values(context),
     )
     await server.store.fail(job, failure)
 
