@@ -45,6 +45,8 @@ from crawlsock.server.peer_credentials import ProcessWatcher
 from crawlsock.server.pool import ConnectionPool
 from crawlsock.server.pulse import INTERVAL as PULSE_INTERVAL
 from crawlsock.server.pulse import Pulse
+from crawlsock.server.revocations import INTERVAL as REVOCATIONS_INTERVAL
+from crawlsock.server.revocations import Revocations
 from crawlsock.server.router import MessageRouter, plugin_handlers
 from crawlsock.server.sessions import SessionKeeper
 from crawlsock.server.symptoms import Symptoms
@@ -113,8 +115,19 @@ class Server:
         self.lag = ReactorLag(clock)
         self.checks = Checks()
         self.checks.use(Symptoms(self).lines)
+        self.revocations = Revocations(store, self.pool)
         self.operations = OperationsDesk(
-            clock, store, self.pool, self.dispatcher, settings, self.timing, masker, server_id, self.census, self.checks
+            clock,
+            store,
+            self.pool,
+            self.dispatcher,
+            settings,
+            self.timing,
+            masker,
+            server_id,
+            self.census,
+            self.checks,
+            self.revocations,
         )
         self.overview = Overview(clock, store, self.census, self.operations)
         self.logins = LoginDesk(store, self._now)
@@ -192,6 +205,7 @@ class Server:
             "poll": (settings.poll_interval, self._poll),
             "refresh": (_REFRESH_INTERVAL, self.refresher.run),
             "prune": (PRUNE_INTERVAL, pruner.run),
+            "revocations": (REVOCATIONS_INTERVAL, self.revocations.run),
             "pulse": (PULSE_INTERVAL, self.pulse.run),
             "lag": (LAG_INTERVAL, self.lag.run),
         }
@@ -202,7 +216,7 @@ class Server:
         return {
             "reactor": {"lag": self.lag.last, "recent": self.lag.recent},
             "duties": {name: asdict(duty.statistics) for name, duty in self.duties.items()},
-            "feed": {"followers": len(self.hub), "behind": self.hub.tail.behind},
+            "feed": dict(self.hub.statistics()),
         }
 
     async def _poll(self) -> None:

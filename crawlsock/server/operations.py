@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crawlsock.server.census import Census
     from crawlsock.server.checks import Checks
     from crawlsock.server.dispatcher import Dispatcher
+    from crawlsock.server.revocations import Revocations
     from crawlsock.store.interface import IStore
 
 _ACK_SECONDS: Final = 10.0
@@ -47,6 +48,7 @@ class OperationsDesk:
         server_id: str,
         census: Census,
         checks: Checks,
+        revocations: Revocations,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -58,6 +60,7 @@ class OperationsDesk:
         self._server_id = server_id
         self._census = census
         self._checks = checks
+        self._revocations = revocations
         self._reports: list[Callable[[], dict[str, Any]]] = []
         self._began = clock.seconds()
 
@@ -239,11 +242,7 @@ class OperationsDesk:
         """End a token, and the connections of this server that were made with it."""
 
         def close(_: None) -> None:
-            refusal = Refusal(ErrorCode.AUTHENTICATION_FAILED, "the token of this connection was revoked")
-            for peer in self._pool:
-                if peer.token_id == token_id and peer.alive:
-                    peer.refuse(refusal, None)
-                    peer.link.close(refusal.message)
+            self._revocations.token_ended(token_id, "was revoked")
 
         return self._store.revoke_token(token_id, actor).addCallback(close)
 

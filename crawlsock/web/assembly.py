@@ -41,6 +41,7 @@ class Web:
         self.server = server
         self.renderer = Renderer()
         self.gate = Gate(clock, server.store, self._now)
+        server.revocations.observe(self.gate.ended)
         self.api = Api(server.calls, self.gate)
         self.events = EventStream(clock, server.hub, server.store, self.gate, server.router.codec, self._now)
         self.root = Root()
