@@ -42,6 +42,9 @@ END $$
 _WIPE = """
 DELETE FROM crawlsock.job;
 DELETE FROM crawlsock.area;
+DELETE FROM crawlsock.error_group;
+DELETE FROM crawlsock.notification;
+DELETE FROM crawlsock.incident;
 DELETE FROM crawlsock.crawler_session;
 DELETE FROM crawlsock.server;
 DELETE FROM crawlsock.auth_token;

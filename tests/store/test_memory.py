@@ -26,6 +26,7 @@ from tests.store.contract import (
     losing,
     progressing,
     recording,
+    remembering,
     staying,
     submitting,
     wandering,
@@ -181,3 +182,7 @@ class MemoryOnly(unittest.TestCase):
     def test_a_bug_is_no_refusal(self) -> None:
         """A misuse fails the Deferred with our own exception; it is never raised in the caller's face."""
         self.failureResultOf(self.store.submit([object()], accounts=None), AttributeError)  # type: ignore[list-item]
+
+
+class MemoryRemembering(InMemory, remembering.Remembering):
+    """The store in memory keeps the claims about what is looked back at."""
