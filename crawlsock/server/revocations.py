@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INTERVAL: Final = 2.0
 """Seconds between two looks; with the time that a look takes, well below five."""
 
-Observer = Callable[[str, str], None]
+Observer = Callable[[str], None]
 
 
 class Revocations:
@@ -34,7 +34,7 @@ class Revocations:
         self._observers: list[Observer] = []
 
     def observe(self, observer: Observer) -> None:
-        """Call `observer` with the id of a token that ended, and why."""
+        """Call `observer` with the id of a token that has ended."""
         self._observers.append(observer)
 
     def token_ended(self, token_id: str, reason: str) -> None:
@@ -45,7 +45,7 @@ class Revocations:
                 peer.refuse(refusal, None)
                 peer.link.close(refusal.message)
         for observer in self._observers:
-            observer(token_id, reason)
+            observer(token_id)
 
     async def run(self) -> None:
         """Look once at the tokens of all connections."""

@@ -36,6 +36,10 @@ _MOST_REMEMBERED: Final = 10_000
 _LONGEST_TOKEN: Final = 512
 SECURE_COOKIE: Final = "__Host-crawlsock_session"
 
+REVOKED: Final = "revoked"
+SIGNED_OUT: Final = "signed_out"
+STOPPING: Final = "stopping"
+
 Ended = Callable[[str], None]
 
 
@@ -93,8 +97,22 @@ class Gate:
         """
         return Deferred.fromCoroutine(self._identify(request))
 
+    def remembered(self, request: WebRequest) -> Caller | None:
+        """Return who a request was from when the store was last asked about its secret, and has not ended since.
+
+        For what must be told while the store is away, and for nothing else: a revocation could not be heard of.
+        Raises `Refusal` when the request says nothing about who it is from.
+        """
+        known = self._known.get(hashlib.sha256(_credential(request)[1]).digest())
+        if known is None:
+            return None
+        expires_at = known.caller.expires_at
+        ended = expires_at is not None and expires_at.timestamp() <= self._clock.seconds()
+        return None if ended else known.caller
+
     def watch(self, caller: Caller, ended: Ended) -> Callable[[], None]:
-        """Call `ended` with a reason when the token or the session of a caller has ended, or the server stops.
+        """Call `ended` when the token or the session of a caller has ended (with `REVOKED` or `SIGNED_OUT`), or the
+        server stops (with `STOPPING`).
 
         Returns what ends the watch; again is fine.
         """
@@ -106,7 +124,7 @@ class Gate:
 
         return cancel
 
-    def ended(self, key: str, reason: str) -> None:
+    def ended(self, key: str, reason: str = REVOKED) -> None:
         """Forget a token or a session that has ended, by its id, and tell its watchers now."""
         for digest, known in tuple(self._known.items()):
             if key in (known.caller.key, known.caller.token_id):
@@ -115,11 +133,11 @@ class Gate:
             if key in (caller.key, caller.token_id):
                 self._end(watcher, ended, reason)
 
-    def forget(self, secret: bytes, reason: str) -> None:
-        """Forget who a secret belongs to, and tell those who watch that session or token."""
+    def signed_out(self, secret: bytes) -> None:
+        """Forget who a cookie belongs to, and tell those who watch that session."""
         known = self._known.pop(hashlib.sha256(secret).digest(), None)
         if known is not None:
-            self.ended(known.caller.key, reason)
+            self.ended(known.caller.key, SIGNED_OUT)
 
     def start(self) -> None:
         """Begin to look for revocations."""
@@ -128,7 +146,7 @@ class Gate:
     def stop(self) -> Deferred[None]:
         """End everything that is watched; fire when no look is under way. Again is fine."""
         for watcher, (_, ended) in tuple(self._watchers.items()):
-            self._end(watcher, ended, "the server is stopping")
+            self._end(watcher, ended, STOPPING)
         self._known.clear()
         return self._duty.stop()
 
@@ -235,7 +253,7 @@ class Gate:
             self._log.debug("Nothing was heard of revocations: {reason}", reason=str(refusal))
             return
         for key in (tokens | sessions) - living:
-            self.ended(key, "the sign-in has ended")
+            self.ended(key)
 
     def _end(self, watcher: object, ended: Ended, reason: str) -> None:
         if self._watchers.pop(watcher, None) is None:

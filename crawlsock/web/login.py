@@ -140,7 +140,7 @@ async def _sign_out(request: WebRequest, gate: Gate, logins: LoginDesk) -> None:
     if cookie is None:
         return
     await logins.end(cookie)
-    gate.forget(cookie, "signed out")
+    gate.signed_out(cookie)
 
 
 def _cookie(request: WebRequest, value: str, lifetime: int) -> str:
