@@ -33,12 +33,13 @@ from crawlsock.postgres import EmbeddedPostgres, EmbeddedPostgresError, Postgres
 from crawlsock.progress import ProgressTracker
 from crawlsock.secrets import Vault, VaultError, read_private, write_once
 from crawlsock.server.assembly import Server
+from crawlsock.server.database_symptoms import DatabaseSymptoms, SocketSymptoms
 from crawlsock.server.listener import IN_USE, SocketServer
 from crawlsock.server.routes import RouteError
 from crawlsock.server.tokens import ensure_tokens
 from crawlsock.store.database import Database
 from crawlsock.store.errors import Unsuitable
-from crawlsock.store.migrate import MigrationError, Migrator, SchemaTooNew
+from crawlsock.store.migrate import MigrationError, Migrator, SchemaTooNew, newest_migration
 from crawlsock.store.postgres import PostgresStore
 from crawlsock.web.assembly import Web
 from crawlsock.wire.catalog import CatalogError
@@ -203,6 +204,17 @@ class Crawlsock:
             server_id=server_id,
             plugins=list(getPlugins(IMessagePlugin)),
         )
+        symptoms = DatabaseSymptoms(
+            self.database,
+            self.store.group,
+            self.server.pulse,
+            newest_migration(),
+            lambda: self.settings.current.poll_interval,
+        )
+        sockets = SocketSymptoms()
+        self.server.checks.use(symptoms.lines)
+        self.server.checks.use(sockets.lines)
+        self.server.operations.report(symptoms.status)
         parts.add("store", _Store(self.store))
         parts.add("tokens", _Tokens(self.store, settings.tokens_dir, self.masker))
         parts.add("feed", self.hub)
@@ -211,10 +223,9 @@ class Crawlsock:
         self.server.add_to(parts)
         for endpoint in (settings.endpoint, settings.tls_endpoint):
             if endpoint is not None:
-                parts.add(
-                    f"listener {endpoint.partition(':')[0]}",
-                    SocketServer(self._reactor, endpoint, self.server.factory),
-                )
+                listener = SocketServer(self._reactor, endpoint, self.server.factory)
+                sockets.add(listener)
+                parts.add(f"listener {endpoint.partition(':')[0]}", listener)
         return parts
 
     def _allow_descriptors(self, connections: int) -> None:

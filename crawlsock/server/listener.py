@@ -64,6 +64,18 @@ class SocketServer:
         self._identity: tuple[int, int] | None = None
         self.port: IListeningPort | None = None
 
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as it was told."""
+        return self._endpoint
+
+    @property
+    def serving(self) -> bool:
+        """Whether who connects there now reaches this server: it listens, and the path still is its socket's."""
+        if self.port is None:
+            return False
+        return self._path is None or self._identity is None or _identity(self._path) == self._identity
+
     def start(self) -> Deferred[None]:
         """Listen. Fails with `ListenError`. Again is fine."""
         if self.port is not None:

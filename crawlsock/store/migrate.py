@@ -120,6 +120,11 @@ def load_migrations(directory: Traversable | None = None) -> tuple[Migration, ..
     return tuple(found[version] for version in sorted(found))
 
 
+def newest_migration() -> int:
+    """Return the version that the schema has when this program is done with it."""
+    return max((migration.version for migration in load_migrations()), default=0)
+
+
 def pending(ours: Sequence[Migration], applied: Iterable[Applied]) -> tuple[Migration, ...]:
     """Return what has to be applied yet, in order.
 

@@ -21,6 +21,7 @@ from crawlsock.server.logins import LoginDesk
 from crawlsock.web.api import Api
 from crawlsock.web.events import EventStream
 from crawlsock.web.gate import Gate
+from crawlsock.web.health import Doorkeeper, Live, Ready
 from crawlsock.web.login import Login, Logout, Session
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import NotFound
@@ -44,6 +45,7 @@ class Web:
         server.revocations.observe(self.gate.ended)
         self.api = Api(server.calls, self.gate)
         self.events = EventStream(clock, server.hub, server.store, self.gate, server.router.codec, self._now)
+        self.doorkeeper = Doorkeeper(self.gate, lambda: not server.pulse.beats)
         self.root = Root()
         self.site = WebSite(clock, self.root, self._now, self.renderer)
         self._hang()
@@ -72,7 +74,9 @@ class Web:
         versions.putChild(b"v1", self.api)
         self.api.putChild(b"events", self.events)
         self.root.putChild(b"api", versions)
-        # Others hang theirs here: self.root.putChild(b"metrics", ...),
+        self.root.putChild(b"livez", Live())
+        self.root.putChild(b"readyz", Ready(self.server.checks, self.doorkeeper))
+        # Others hang theirs here:
         # self.root.fallback = pages for everything else.
 
     def _now(self) -> Settings:
