@@ -140,6 +140,9 @@ class Overviews(Protocol):
     def counts(self, accounts: frozenset[str] | None, type: str | None) -> Deferred[dict[str, Any]]:
         """Fire with the number of jobs by state, of some accounts or all, of one type or all."""
 
+    def types(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
+        """Fire with ``types`` (the jobs of each type by state), ``jobs`` (of all types) and ``counts_at``."""
+
     def read(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
         """Fire with everything at a glance, as a peer sees it that is bound to these accounts; None: to none."""
 

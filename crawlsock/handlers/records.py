@@ -10,6 +10,15 @@ from crawlsock.incidents import advice
 from crawlsock.store.records_values import AreaFilter, AuditFilter, ErrorFilter, ErrorGroup, ErrorSort
 from crawlsock.wire.errors import ErrorCode, Refusal
 
+_LIMITS = (
+    "queue_limit",
+    "poison_limit",
+    "rate_limit_requests",
+    "rate_limit_burst",
+    "max_in_flight",
+    "max_connections",
+)
+
 
 async def error_list(
     context: Context,
@@ -94,6 +103,24 @@ async def area_list(
     """Show one page of the places that crawlers have seen."""
     page = await context.store.seen_areas(AreaFilter(account, context.peer.accounts, host, kind, search, limit, cursor))
     return Reply("area_list_response", _page("areas", [each.as_json() for each in page.areas], page.next_cursor))
+
+
+async def queue_list(context: Context) -> Reply:
+    """Show the queue of all types, and that of each type, with pauses, jobs and limits."""
+    accounts = context.peer.accounts
+    counted = await context.overview.types(accounts)
+    pauses = {pause.job_type: pause.as_json() for pause in await context.store.queues()}
+    jobs = {each["type"]: each["jobs"] for each in counted["types"]}
+    named = sorted(jobs.keys() | {name for name in pauses if name is not None})
+    queues = [{"job_type": name, "paused": False, **pauses.get(name, {}), "jobs": jobs.get(name, {})} for name in named]
+    whole = {"paused": False, **pauses.get(None, {}), "jobs": counted["jobs"]}
+    settings = context.settings.current
+    limits = {name: getattr(settings, name) for name in _LIMITS}
+    if accounts is None:
+        limits["live_jobs"] = await context.store.live_jobs()
+    return Reply(
+        "queue_list_response", {"queues": [whole, *queues], "counts_at": counted["counts_at"], "limits": limits}
+    )
 
 
 def explained(category: str, error_type: str) -> dict[str, str]:

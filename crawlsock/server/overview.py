@@ -44,6 +44,15 @@ class Overview:
         rows = [row for row in taken.value if type is None or row.type == type]
         return {"jobs": by_state(rows), "counts_at": rfc3339(taken.at)}
 
+    def types(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
+        """Fire with the jobs of each type by state, and when they were counted; `accounts` None is all."""
+
+        async def counted() -> dict[str, Any]:
+            taken = await self._census.jobs(accounts)
+            return {"types": _types(taken.value), "jobs": by_state(taken.value), "counts_at": rfc3339(taken.at)}
+
+        return Deferred.fromCoroutine(counted())
+
     def read(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
         """Fire with the data of ``overview_response``, as a peer sees it that is bound to accounts, or to none."""
         return Deferred.fromCoroutine(self._overview(accounts))

@@ -177,7 +177,7 @@ class Remembering(StoreContract):
         self.assertEqual([(each.actor, each.action) for each in found], [("ann", "b"), ("bob", "b"), ("ann", "a")])
         self.assertEqual((found[0].target, found[0].detail), ("x", {"n": 1}))
         for wanted, count in (({"actor": "ann"}, 2), ({"action": "b"}, 2), ({"target": "x"}, 2), ({"actor": "eve"}, 0)):
-            page = await self.store.audit_entries(AuditFilter(**wanted))
+            page = await self.store.audit_entries(AuditFilter(**wanted))  # type: ignore[arg-type]
             self.assertEqual(len(page.entries), count, wanted)
 
     async def test_areas_are_read_newest_first(self) -> None:
@@ -204,5 +204,5 @@ class Remembering(StoreContract):
             ({"accounts": frozenset({"acme"})}, []),
             ({"accounts": frozenset({"default"}), "kind": "group"}, ["team"]),
         ):
-            page = await self.store.seen_areas(AreaFilter(**wanted))  # type: ignore[arg-type]
+            page = await self.store.seen_areas(AreaFilter(**wanted))
             self.assertEqual([each.path for each in page.areas], paths, wanted)
