@@ -27,6 +27,7 @@ from tests.store.contract import (
     progressing,
     recording,
     remembering,
+    signing,
     staying,
     submitting,
     wandering,
@@ -89,6 +90,10 @@ class MemoryControlling(InMemory, controlling.Controlling):
 
 class MemoryProgressing(InMemory, progressing.Progressing):
     """The store in memory keeps the claims about progress."""
+
+
+class MemorySigning(InMemory, signing.Signing):
+    """The store in memory keeps the claims about signing in."""
 
 
 class MemoryStaying(InMemory, staying.Staying):
