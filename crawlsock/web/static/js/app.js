@@ -4,7 +4,8 @@
 //
 // 1. Write `screens/<name>.js`. Its exports:
 //      title(params)            the words of the window's title, while the screen is loading and after
-//      stream(params, query)    what of the event stream it wants ({kinds, job_id, root_id, account}, {} for all), or null
+//      stream(params, query)    what of the event stream it wants ({kinds, job_id, root_id, account}, {} for all), or null;
+//                               left out, the View calls `follow` (live.js) itself
 //      View({params, query, session})  a component. `params` from the path, `query` from the address (both strings)
 // 2. Add a line to SCREENS below, a link to `templates/base.html`, and its path to `pages.py`.
 //
@@ -92,9 +93,8 @@ function Guarded({ module, where }) {
 function Screen() {
   const where = useStore(place);
   const module = useModule(where.screen);
-  const wanted = module?.stream?.(where.params, where.query) ?? null;
   // The stream is opened before the screen reads: what happens in between comes as an event.
-  if (module) follow(wanted);
+  if (module?.stream) follow(module.stream(where.params, where.query));
   useEffect(() => {
     const name = module?.title?.(where.params) ?? where.screen?.label ?? "Not found";
     document.title = `${name} · ${NAME}`;
