@@ -94,7 +94,8 @@ class LiveSettings:
         try:
             value = declaration.parse(text)
         except ValueError as error:
-            raise ConfigError(f"config_set {name}: {text!r} {error}") from None
+            shown = "the value" if declaration.secret else repr(text)
+            raise ConfigError(f"config_set {name}: {shown} {error}") from None
         changed = self._describe({name: value}) if value != getattr(self.current, name) else ()
         self._replace({name: value}, {name: Source("config_set", f"config_set {name}")})
         self._overrides[name] = value

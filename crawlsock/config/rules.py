@@ -32,6 +32,11 @@ def _socket_path_fits(settings: Settings) -> bool:
 
 RULES = (
     Rule(
+        ("webhook_url", "webhook_secret"),
+        lambda s: s.webhook_url is None or s.webhook_secret is not None,
+        "a receiver must be able to tell our messages from others'; set webhook_secret, then webhook_url",
+    ),
+    Rule(
         ("lease_length", "heartbeat_interval"),
         lambda s: s.lease_length >= 2 * s.heartbeat_interval,
         "a lease must outlast two heartbeats, or one lost message loses every job; "

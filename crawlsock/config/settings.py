@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from crawlsock.config.declare import Declaration, declarations
+from crawlsock.config.settings_notices import NoticeSettings
 from crawlsock.config.settings_peers import PeerSettings
 from crawlsock.config.settings_process import LOG_LEVELS, PROFILES, ProcessSettings
 from crawlsock.config.settings_web import WebSettings
@@ -24,7 +25,7 @@ __all__ = ["DECLARATIONS", "LOG_LEVELS", "PROFILES", "Settings"]
 
 # The last base comes first in the documentation, and its attributes are there for the defaults of the others.
 @frozen(kw_only=True)
-class Settings(WebSettings, WorkSettings, PeerSettings, ProcessSettings):
+class Settings(WebSettings, NoticeSettings, WorkSettings, PeerSettings, ProcessSettings):
     """Everything that can be set, read once and never changed; `LiveSettings` replaces the whole object."""
 
 
