@@ -13,6 +13,15 @@ export function curl(method, path, body, origin = globalThis.location?.origin ??
   return words.join(" ");
 }
 
+const because = (reason) => (reason ? ["--reason", reason] : []);
+
+export const crawlerOrder = (command, crawler, reason) => line("crawlsock", "crawlers", command, crawler, because(reason));
+
+export const queueOrder = (verb, type, reason) => line("crawlsock", "queue", verb, type, verb === "pause" ? because(reason) : []);
+
+/** The line that queues again what is failed now with one kind of error. */
+export const retryErrors = (group) => line("crawlsock", "retry", "--error", group.fingerprint, "--account", group.account, "--state", "failed");
+
 export const configSet = (name, value) => line("crawlsock", "config", "set", name, value);
 
 export const tokenRevoke = (id) => line("crawlsock", "token", "revoke", id);

@@ -169,9 +169,11 @@ function Tokens({ query }) {
 
 /* Audit */
 
-function Target({ value }) {
+function Target({ value, action }) {
   if (!value) return html`<span class="none">–</span>`;
-  return UUID.test(value) ? html`<a href=${jobPage(value)}><${Id} value=${value} short /></a>` : html`<${Text} value=${value} />`;
+  if (!UUID.test(value)) return html`<${Text} value=${value} />`;
+  const id = html`<${Id} value=${value} short />`;
+  return action.startsWith("job_") ? html`<a href=${jobPage(value)}>${id}</a>` : id;
 }
 
 function detailOf(detail) {
@@ -189,7 +191,7 @@ const AUDIT_COLUMNS = [
     head: true,
     cell: (each) => html`<span class="row-main"><strong>${capital(each.action)}</strong><span class="row-sub narrow"><${Text} value=${each.actor} /></span></span>`,
   },
-  { key: "target", label: "To", cell: (each) => html`<${Target} value=${each.target} />` },
+  { key: "target", label: "To", cell: (each) => html`<${Target} value=${each.target} action=${each.action} />` },
   { key: "actor", label: "Who", wide: true, cell: (each) => html`<${Text} value=${each.actor} />` },
   { key: "detail", label: "Details", wide: true, cell: (each) => html`<${Text} value=${detailOf(each.detail)} />` },
 ];

@@ -7,7 +7,7 @@ import { askCredential } from "../credential.js";
 import { title as capital, words } from "../format.js";
 import { html } from "../lib.js";
 import { exact, isNumber, total } from "../numbers.js";
-import { curl } from "../operate.js";
+import { queueOrder } from "../operate.js";
 import { visible } from "../plain.js";
 import { useResource } from "../resource.js";
 import { Badge } from "../ui/badge.js";
@@ -39,7 +39,7 @@ function accountColumns(session, again) {
       label: "Account",
       head: true,
       cell: (each) => html`<span class="row-main"
-        ><a href=${address("/jobs", { account: each.account })}><${Text} value=${each.account} cut /></a>
+        ><a href=${address("/jobs", { account: each.account })}><${Text} value=${each.account} /></a>
         <span class="row-sub">${each.host && html`<${Text} value=${each.host} />`}${each.reason && html`<span class="bad"><${Text} value=${each.reason} /></span>`}</span></span
       >`,
     },
@@ -130,8 +130,8 @@ async function setQueue(queue, again) {
     text: queue.paused ? "Jobs are given out again at once." : "No job of it is given out until it is resumed. Jobs that crawlers have go on.",
     verb: capital(verb),
     tone: queue.paused ? undefined : "danger",
-    reason: !queue.paused,
-    extra: (given) => html`<${Command} line=${curl("POST", `/queues/${verb}`, body(given))} />`,
+    reason: !queue.paused && "Why (shown to whoever looks)",
+    extra: (given) => html`<${Command} line=${queueOrder(verb, type, given.reason)} />`,
   });
   if (!answer) return;
   const result = await act(

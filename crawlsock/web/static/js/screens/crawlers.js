@@ -6,7 +6,7 @@ import { part, post } from "../api.js";
 import { bytes, counted, rate, title as capital } from "../format.js";
 import { html } from "../lib.js";
 import { exact, isNumber, total } from "../numbers.js";
-import { curl } from "../operate.js";
+import { crawlerOrder } from "../operate.js";
 import { visible } from "../plain.js";
 import { useResource } from "../resource.js";
 import { Badge } from "../ui/badge.js";
@@ -55,7 +55,8 @@ async function order(command, crawler, again) {
     text: html`<bdi class="strong">${visible(crawler.crawler_id)}</bdi> (${counted(crawler.jobs, "job")}): ${says}`,
     verb: label,
     tone,
-    extra: (given) => html`<${Command} line=${curl("POST", commandPath(crawler), body(given))} />`,
+    reason: "Why (kept in the audit log)",
+    extra: (given) => html`<${Command} line=${crawlerOrder(command, crawler.crawler_id, given.reason)} />`,
   });
   if (!answer) return;
   const result = await act(
@@ -74,7 +75,6 @@ function Orders({ crawler, again }) {
         key=${command}
         type="button"
         class="button small"
-        data-tone=${each.tone}
         aria-label=${`${each.label} ${visible(crawler.crawler_id)}`}
         onClick=${() => order(command, crawler, again)}
       >
@@ -151,7 +151,7 @@ function columns(query, readAt, operates, again) {
       head: true,
       cell: (crawler) => html`<span class="row-main"
         ><a href=${changed(PATH, query, { crawler: crawler.crawler_id })} aria-current=${query.crawler === crawler.crawler_id ? "true" : undefined}
-          ><${Text} value=${crawler.crawler_id} cut
+          ><${Text} value=${crawler.crawler_id}
         /></a>
         <span class="row-sub">${crawler.labels.length ? html`<${Text} value=${crawler.labels.join(", ")} />` : null}</span></span
       >`,

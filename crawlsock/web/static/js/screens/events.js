@@ -101,7 +101,7 @@ function Kinds({ query }) {
     go(changed(PATH, query, { kinds: next }), { keep: true });
   };
   return html`<fieldset class="kinds">
-    <legend>Kinds <span class="quiet">none ticked: all</span></legend>
+    <legend>Kinds (none ticked: all)</legend>
     ${GROUPS.map(([label, kinds]) => {
       const on = kinds.filter((kind) => chosen.includes(kind)).length;
       return html`<label class="check" key=${label} title=${kinds.map((kind) => capital(kind)).join(", ")}

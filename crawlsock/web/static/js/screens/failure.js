@@ -3,11 +3,11 @@
 import { mayAct } from "../actions.js";
 import { address, jobPage } from "../address.js";
 import { part } from "../api.js";
-import { controlAll } from "../commands.js";
 import { failedWith, retryGroup, Severity } from "../failures.js";
 import { counted, title as capital } from "../format.js";
 import { html } from "../lib.js";
 import { exact } from "../numbers.js";
+import { retryErrors } from "../operate.js";
 import { useResource } from "../resource.js";
 import { StateBadge } from "../ui/badge.js";
 import { Command, Head, Pairs, Panel } from "../ui/panel.js";
@@ -27,7 +27,7 @@ const COLUMNS = [
     label: "Job",
     head: true,
     cell: (each) => html`<span class="row-main"
-      ><a href=${jobPage(each.job_id)}><${Text} value=${each.namespace_path || each.name || each.job_id} cut /></a>
+      ><a href=${jobPage(each.job_id)}><${Text} value=${each.namespace_path || each.name || each.job_id} /></a>
       <span class="row-sub"><span>${each.type}</span><span>attempt ${exact(each.attempt)}</span>${each.recoverable ? html`<span>tried again</span>` : html`<span>given up at once</span>`}</span></span
     >`,
   },
@@ -59,7 +59,7 @@ function Group({ group, session, again }) {
             ["Fingerprint", html`<${Id} value=${group.fingerprint} />`],
           ]}
         />
-        <${Command} line=${controlAll("retry", failedWith(group), "", location.origin)} label="Command line that retries what is failed now" />
+        <${Command} line=${retryErrors(group)} label="Command line that retries what is failed now" />
       <//>
     </div>`;
 }

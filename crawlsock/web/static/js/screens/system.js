@@ -11,7 +11,7 @@ import { configSet, curl } from "../operate.js";
 import { useResource } from "../resource.js";
 import { Badge } from "../ui/badge.js";
 import { confirm, openDialog } from "../ui/dialog.js";
-import { Facts } from "../ui/facts.js";
+import { Fact, Facts } from "../ui/facts.js";
 import { changed, ChoiceFilter, Field, SearchFilter } from "../ui/form.js";
 import { Command, Head, Panel } from "../ui/panel.js";
 import { Empty, Loaded } from "../ui/states.js";
@@ -23,8 +23,7 @@ const PATH = "/system";
 const TONES = { ok: "ok", warn: "warn", bad: "bad" };
 const SAYS = { ok: "ok", warn: "look", bad: "bad" };
 const RANK = { bad: 0, warn: 1, ok: 2 };
-const BESIDE = ["server", "versions", "health", "jobs", "uptime", "crawlers"];
-const LISTS = ["duties", "listeners"];
+const BESIDE = ["server", "versions", "health", "jobs", "uptime", "crawlers", "duties"];
 
 export const title = () => "System";
 export const stream = () => ({ kinds: ["queue_paused", "queue_resumed", "crawler_connected", "crawler_lost", "crawler_ended"] });
@@ -44,27 +43,32 @@ function Health({ health }) {
   </ul>`;
 }
 
-function Things({ name, things }) {
-  if (!things.length) return html`<p class="quiet">None.</p>`;
-  const first = things.some((each) => "name" in each) ? "name" : Object.keys(things[0])[0];
-  return html`<ul class="things" aria-label=${words(name)}>
-    ${things.map((each) => html`<li key=${String(each[first])}><h3><${Text} value=${String(each[first])} /></h3><${Facts} of=${each} without=${[first]} /></li>`)}
-  </ul>`;
-}
+const DUTY_COLUMNS = [
+  {
+    key: "name",
+    label: "Duty",
+    head: true,
+    cell: (each) => html`<span class="row-main">${words(each.name)}<span class="row-sub">${each.last_error && html`<span class="bad"><${Text} value=${each.last_error} /></span>`}</span></span>`,
+  },
+  { key: "success", label: "Last done", num: true, cell: (each) => html`<${Fact} name="last_success" value=${each.last_success} />` },
+  { key: "took", label: "Took", num: true, wide: true, cell: (each) => html`<${Fact} name="last_duration" value=${each.last_duration} />` },
+  { key: "runs", label: "Runs", num: true, wide: true, cell: (each) => exact(each.runs) },
+  { key: "failures", label: "Failures", num: true, cell: (each) => html`<span class=${Number(each.failures_in_a_row) ? "bad" : undefined}>${exact(each.failures)}</span>` },
+];
 
-function listOf(value) {
-  if (Array.isArray(value)) return value.map((each) => (typeof each === "object" && each !== null ? each : { name: each }));
-  return Object.entries(value ?? {}).map(([name, each]) => ({ name, ...(typeof each === "object" && each !== null ? each : { value: each }) }));
+function Duties({ duties }) {
+  const rows = Object.entries(duties).map(([name, each]) => ({ name, ...each }));
+  return html`<${Panel} title="Duties" id="duties" note="done every few seconds"><${Table} caption="Duties" columns=${DUTY_COLUMNS} rows=${rows} id=${(each) => each.name} /><//>`;
 }
 
 function Server({ data }) {
-  const parts = Object.entries(data).filter(([name, value]) => !BESIDE.includes(name) && !LISTS.includes(name) && typeof value === "object" && value !== null);
+  const parts = Object.entries(data).filter(([name, value]) => !BESIDE.includes(name) && typeof value === "object" && value !== null);
   const loose = Object.fromEntries(Object.entries(data).filter(([name, value]) => !BESIDE.includes(name) && (typeof value !== "object" || value === null)));
-  return html`<div class="grid-2">
+  return html`<div class="grid-3">
       <${Panel} title="Server" id="server-facts" note=${`up for ${duration(data.uptime)}`}><${Facts} of=${{ ...data.server, ...data.versions, ...loose, crawlers: data.crawlers }} /><//>
       ${parts.map(([name, value]) => html`<${Panel} key=${name} title=${capital(name)} id=${`part-${name}`}><${Facts} of=${value} /><//>`)}
     </div>
-    ${LISTS.filter((name) => data[name]).map((name) => html`<${Panel} key=${name} title=${capital(name)} id=${`part-${name}`}><${Things} name=${name} things=${listOf(data[name])} /><//>`)}`;
+    ${data.duties && html`<${Duties} duties=${data.duties} />`}`;
 }
 
 /* What it runs with */
@@ -139,7 +143,7 @@ function Configuration({ query, session }) {
         empty=${html`<${Empty} title="No setting matches."><a href=${PATH}>All settings</a><//>`}
       />`}
     <//>
-    <${Command} line=${line("crawlsock", "config", "show")} />
+    <div class="above"><${Command} line=${line("crawlsock", "config", "show")} /></div>
   <//>`;
 }
 
@@ -227,9 +231,9 @@ export function View({ query, session }) {
       ${admin && html`<a class="button" href="/accounts#queues">Pause queues</a><button type="button" class="button" onClick=${broadcast}>Say something to all peers</button>`}
     <//>
     <div class="stack">
-      <${Panel} title="Health" id="health"><${Loaded} of=${status}>${(data) => html`<${Health} health=${data.health} />`}<//><${Command} line="crawlsock doctor" /><//>
+      <${Panel} title="Health" id="health"><${Loaded} of=${status}>${(data) => html`<${Health} health=${data.health} />`}<//><div class="above"><${Command} line="crawlsock doctor" /></div><//>
       ${status.data && html`<${Server} data=${status.data} />`}
-      ${session.role !== "webapp" && html`<${Configuration} query=${query} session=${session} />`}
       <${Notifications} query=${query} session=${session} />
+      ${session.role !== "webapp" && html`<${Configuration} query=${query} session=${session} />`}
     </div>`;
 }

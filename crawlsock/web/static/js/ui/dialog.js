@@ -62,7 +62,7 @@ function Frame({ content: Content, label, close }) {
  * @param {string} options.verb the word on the button
  * @param {"danger" | undefined} [options.tone]
  * @param {{name: string, label: string, hint?: string}[]} [options.checks] things to tick
- * @param {boolean} [options.reason] ask why, too
+ * @param {boolean | string} [options.reason] ask why, too; a string is the label of the field
  * @param {(answer: object) => any} [options.extra] more, drawn anew with each change (the command line)
  * @returns {Promise<object | undefined>} the answer (`reason` and the checks); undefined: no
  */
@@ -82,7 +82,7 @@ export function confirm({ title, text, verb, tone, checks = [], reason = false, 
           ><input type="checkbox" checked=${answer[each.name]} onChange=${(event) => set(each.name, event.currentTarget.checked)} /> ${each.label}</label
         >`,
       )}
-      ${reason && html`<label class="field">Why (kept with the job)<input type="text" maxlength="1024" value=${answer.reason} onInput=${(event) => set("reason", event.currentTarget.value)} /></label>`}
+      ${reason && html`<label class="field">${reason === true ? "Why (kept with the job)" : reason}<input type="text" maxlength="1024" value=${answer.reason} onInput=${(event) => set("reason", event.currentTarget.value)} /></label>`}
       ${extra?.(answer)}
       <div class="dialog-actions">
         <button type="button" class="button" onClick=${() => close()}>Leave as it is</button>

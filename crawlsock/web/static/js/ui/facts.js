@@ -8,7 +8,8 @@ import { Pairs } from "./panel.js";
 import { Id, Text } from "./text.js";
 import { Ago } from "./time.js";
 
-const SECONDS = /(^|_)(seconds|age|lag|interval|took|uptime|delay|duration)$/;
+const SECONDS = /(^|_)(seconds|age|lag|recent|round_trip|interval|took|uptime|delay|duration)$/;
+const MOMENT = /^last_(success|failure)$/; // seconds since 1970
 const UUID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
 
 /** One value. */
@@ -16,6 +17,7 @@ export function Fact({ name, value }) {
   if (value === null || value === undefined) return html`<span class="none">–</span>`;
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (isNumber(value)) {
+    if (MOMENT.test(name)) return html`<${Ago} at=${new Date(Number(value) * 1000).toISOString()} />`;
     if (SECONDS.test(name)) return duration(value);
     if (name.endsWith("_ms")) return duration(Number(value) / 1000);
     if (name.endsWith("bytes")) return bytes(value);
@@ -32,5 +34,5 @@ export function Fact({ name, value }) {
 /** An object as pairs; `without` names what is shown elsewhere. */
 export function Facts({ of, without = [] }) {
   const shown = Object.entries(of ?? {}).filter(([name]) => !without.includes(name));
-  return html`<${Pairs} items=${shown.map(([name, value]) => [capital(name.replace(/_(seconds|bytes|ms)$/, "")), value === null || value === "" ? undefined : html`<${Fact} name=${name} value=${value} />`])} />`;
+  return html`<div class="facts"><${Pairs} items=${shown.map(([name, value]) => [capital(name.replace(/_(seconds|bytes|ms)$/, "")), value === null || value === "" ? undefined : html`<${Fact} name=${name} value=${value} />`])} /></div>`;
 }
