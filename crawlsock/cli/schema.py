@@ -75,6 +75,15 @@ def asyncapi(invocation: Invocation) -> None:
     _document(invocation, document())
 
 
+@schema.command("openapi", short_help="Print the HTTP API as an OpenAPI 3.1 document.")
+@pass_invocation
+def openapi(invocation: Invocation) -> None:
+    """Print the HTTP API as an OpenAPI 3.1 document, in JSON."""
+    from crawlsock.web.openapi import document
+
+    _document(invocation, document())
+
+
 def _document(invocation: Invocation, value: object) -> None:
     """Print a document: indented for people, on one line with --json."""
     import orjson

@@ -10,7 +10,7 @@ apart, has the message handled, and writes down the answer. It knows no type by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from attrs import frozen
@@ -19,6 +19,7 @@ from twisted.web.resource import Resource
 from crawlsock.handlers.context import Reply
 from crawlsock.server.calls import Caller, Calls
 from crawlsock.web.gate import Gate, cookie_of
+from crawlsock.web.openapi import document
 from crawlsock.web.parameters import read_query, read_value
 from crawlsock.web.problems import Problem
 from crawlsock.web.resource import JSON, Answer, NotFound, WebResource, json_answer
@@ -27,8 +28,6 @@ from crawlsock.web.site import WebRequest
 from crawlsock.wire.catalog import Catalog, MessageType
 from crawlsock.wire.errors import ErrorCode, Refusal
 from crawlsock.wire.http import JOB_ID, WITH_BODY
-
-PREFIX: Final = "/api/v1"
 
 
 @frozen(eq=False)
@@ -132,6 +131,25 @@ class _Operation(WebResource):
                 data[name] = read_value(name, [word], binding.in_path[name])
         job_id = data.pop(JOB_ID, None) if JOB_ID not in kind.parameters else None
         return data, job_id
+
+
+class Document(WebResource):
+    """``/api/v1/openapi.json``: what the API can do, written once."""
+
+    isLeaf = True
+
+    def __init__(self, catalog: Catalog, gate: Gate) -> None:
+        super().__init__()
+        self._catalog = catalog
+        self._gate = gate
+        self._body: bytes | None = None
+
+    async def get(self, request: WebRequest) -> Answer:
+        """Show it."""
+        await admit(self._gate, request)
+        if self._body is None:
+            self._body = orjson.dumps(document(self._catalog))
+        return Answer(self._body, JSON)
 
 
 async def admit(gate: Gate, request: WebRequest) -> Caller:

@@ -15,14 +15,17 @@ from twisted.web.resource import Resource
 
 from crawlsock.config import LiveSettings, Settings
 from crawlsock.lifecycle import Lifecycle
+from crawlsock.metrics import Metrics
+from crawlsock.metrics.web import WebMetrics
 from crawlsock.server.assembly import Server
 from crawlsock.server.listener import SocketServer
 from crawlsock.server.logins import LoginDesk
-from crawlsock.web.api import Api
+from crawlsock.web.api import Api, Document
 from crawlsock.web.events import EventStream
 from crawlsock.web.gate import Gate
 from crawlsock.web.health import Doorkeeper, Live, Ready
 from crawlsock.web.login import Login, Logout, Session
+from crawlsock.web.metrics import MetricsPage
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import NotFound
 from crawlsock.web.site import Root, WebSite
@@ -48,6 +51,8 @@ class Web:
         self.doorkeeper = Doorkeeper(self.gate, lambda: not server.pulse.beats)
         self.root = Root()
         self.site = WebSite(clock, self.root, self._now, self.renderer)
+        self.metrics = Metrics(server)
+        self.metrics.use(WebMetrics(self.site).collect)
         self._hang()
 
     def add_to(self, lifecycle: Lifecycle, reactor: Any) -> None:
@@ -70,10 +75,12 @@ class Web:
         self.root.putChild(b"login", Login(self.gate, logins, self.renderer, self.settings))
         self.root.putChild(b"logout", Logout(self.gate, logins))
         self.api.putChild(b"session", Session(self.gate, logins, self.settings, self.server.server_id))
+        self.api.putChild(b"openapi.json", Document(self.server.router.catalog, self.gate))
         versions = _Branch()
         versions.putChild(b"v1", self.api)
         self.api.putChild(b"events", self.events)
         self.root.putChild(b"api", versions)
+        self.root.putChild(b"metrics", MetricsPage(self.metrics, self.doorkeeper))
         self.root.putChild(b"livez", Live())
         self.root.putChild(b"readyz", Ready(self.server.checks, self.doorkeeper))
         # Others hang theirs here:
