@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
-from crawlsock.cli.screen import clean, moment, print_json, print_table
+from crawlsock.cli.screen import clean, moment, print_json, print_pairs
 
 if TYPE_CHECKING:
     from crawlsock.sdk import JobManager
@@ -31,15 +30,16 @@ def explain(invocation: Invocation, job: str) -> None:
     if invocation.as_json:
         print_json({"job_id": job, **found})
         return
-    reasons = found["reasons"]
     click.echo(f"{clean(found['state'])}: {'it runs' if found['runs'] else 'it does not run'}")
-    print_table(
-        ("why", "what to do", "since", "until", "by"),
-        ((_why(each), each.get("remedy"), moment(each.get("since")), moment(each.get("until")), each.get("actor"))
-         for each in reasons),
-        "there is nothing in its way" if not found["runs"] else "",
-    )  # fmt: skip
-
-
-def _why(reason: Mapping[str, Any]) -> str:
-    return str(reason.get("message") or reason["code"])
+    for each in found["reasons"]:
+        click.echo(f"- {clean(each.get('message') or each['code'])}")
+        print_pairs(
+            [
+                ("  what to do", each.get("remedy")),
+                ("  since", moment(each.get("since"))),
+                ("  until", moment(each.get("until"))),
+                ("  by", each.get("actor")),
+            ]
+        )
+    if not found["reasons"] and not found["runs"]:
+        click.echo("- nothing is in its way: it will be given out at once")

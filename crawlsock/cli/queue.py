@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
-from crawlsock.cli.screen import moment, number, print_json, print_pairs, print_table
+from crawlsock.cli.screen import moment, number, print_heading, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
     from crawlsock.sdk import JobManager
@@ -40,7 +40,8 @@ def list_(invocation: Invocation) -> None:
     )  # fmt: skip
     limits = found.get("limits") or {}
     if limits:
-        print_pairs([("", None), *((name.replace("_", " "), value) for name, value in limits.items())])
+        print_heading("Limits")
+        print_pairs([(name.replace("_", " "), number(value)) for name, value in limits.items()])
 
 
 def _sum(row: dict[str, Any], *states: str) -> int | None:

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "retry": ("control", "Queue failed or cancelled jobs again."),
     "pause": ("control", "Pause jobs: they hold at their next checkpoint."),
     "resume": ("control", "Let paused jobs go on."),
+    "top": ("top", "Watch everything live: jobs, rates, crawlers, health."),
     "events": ("events", "Print what happens, as it happens."),
     "errors": ("errors", "Show what goes wrong, in groups."),
     "incidents": ("errors", "Show what the server found worth telling somebody."),
