@@ -29,6 +29,7 @@ from crawlsock.interfaces import IMessagePlugin
 from crawlsock.lifecycle import Lifecycle, LifecycleService, end_process
 from crawlsock.logs import Logs
 from crawlsock.masking import Masker, passwords_of_dsn
+from crawlsock.metrics.database import DatabaseMetrics
 from crawlsock.postgres import EmbeddedPostgres, EmbeddedPostgresError, PostgresSupervisor
 from crawlsock.progress import ProgressTracker
 from crawlsock.secrets import Vault, VaultError, read_private, write_once
@@ -219,6 +220,7 @@ class Crawlsock:
         parts.add("tokens", _Tokens(self.store, settings.tokens_dir, self.masker))
         parts.add("feed", self.hub)
         self.web = Web(self._reactor, self.server, self.settings)
+        self.web.metrics.use(DatabaseMetrics(self.database, self.store.group).collect)
         self.web.add_to(parts, self._reactor)
         self.server.add_to(parts)
         for endpoint in (settings.endpoint, settings.tls_endpoint):

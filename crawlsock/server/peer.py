@@ -100,6 +100,7 @@ class Peer:
         "acks",
         "allowance",
         "allowance_at",
+        "beat_at",
         "connected_at",
         "context",
         "crawler_id",
@@ -166,7 +167,7 @@ class Peer:
         self.leaving = False
         self.credits = 0
         self.delivered: set[tuple[str, str, str]] = set()
-        self.connected_at = self.now = clock.seconds()
+        self.connected_at = self.beat_at = self.now = clock.seconds()
         self.allowance = 0.0
         # Long ago, so that the bucket is full at first.
         self.allowance_at = self.now - 1e9

@@ -232,6 +232,7 @@ class SessionKeeper:
         if not peer.session_id:
             raise Refusal(ErrorCode.SESSION_EXPIRED, "the session has ended; say hello again")
         session_id = peer.session_id
+        peer.beat_at = self._clock.seconds()
 
         def refused(failure: Any) -> Any:
             if failure.check(Refusal) and failure.value.code is ErrorCode.SESSION_EXPIRED:

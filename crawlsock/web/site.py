@@ -178,6 +178,7 @@ class WebSite(server.Site):
         super().__init__(root, WebRequest, reactor=clock)
         self.settings = settings
         self.refused: dict[str, int] = {}
+        self.responses: dict[int, int] = {}
         self._renderer = renderer
         self._channels: set[WebChannel] = set()
         self._empty: list[Deferred[None]] = []
@@ -252,7 +253,8 @@ class WebSite(server.Site):
         """Do nothing."""
 
     def log(self, request: Any) -> None:
-        """Log a request that was answered, without its query."""
+        """Count and log a request that was answered, without its query."""
+        self.responses[request.code] = self.responses.get(request.code, 0) + 1
         self._log.debug(
             "{method} {path}: {status}",
             method=request.method.decode("ascii", "replace"),
