@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import latency, lifecycle, progress
+from benchmarks import latency, lifecycle, progress, watching
 from benchmarks.stage import ROOT, say
 
 MEASUREMENTS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
     "lifecycle": lifecycle.measure,
     "progress": progress.measure,
     "latency": latency.measure,
+    "watching": watching.measure,
 }
 
 PROGRAMS = ("hot_path", "crawler_vs_python_gitlab")
