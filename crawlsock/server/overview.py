@@ -82,7 +82,9 @@ class Overview:
             shown = {"job_id": oldest.job_id, "type": oldest.type, "run_at": rfc3339(oldest.run_at)}
             if oldest.name is not None:
                 shown["name"] = oldest.name
-            data["oldest_queued"] = {**shown, "waited": max(0.0, (now - oldest.run_at).total_seconds())}
+            # A job may be due from long before it was submitted.
+            since = max(oldest.run_at, oldest.created_at)
+            data["oldest_queued"] = {**shown, "waited": max(0.0, (now - since).total_seconds())}
         return data
 
     async def _activity(self, now: datetime, accounts: frozenset[str] | None) -> list[dict[str, Any]]:
