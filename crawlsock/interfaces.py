@@ -1,13 +1,13 @@
 """What others may add to a server without touching this tree.
 
 The law: interfaces only. A plugin is a module in ``twisted/plugins`` of any installed package that makes an object
-providing `IMessagePlugin`; the server finds it at start and refuses to start when its schemas and its handlers do
-not fit together.
+providing `IMessagePlugin` or `INotifier`; the server finds it at start and refuses to start when its schemas and its
+handlers do not fit together, or two channels have one name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from zope.interface import Attribute, Interface
@@ -60,3 +60,22 @@ class IMessagePlugin(Interface):
 
     def middleware() -> list[IMiddleware]:
         """Return middleware, outermost first; it runs inside the server's own."""
+
+
+class INotifier(Interface):
+    """A channel by which people are told of incidents, beside the webhook: a chat, a pager, a mail.
+
+    Found by ``twisted.plugin.getPlugins(INotifier)``. Every incident that people are told of goes to every channel.
+    """
+
+    name = Attribute("The channel's name, a `str` of lower-case letters, digits and underscores; not ``webhook``.")
+
+    def deliver(notification_id: str, message: Mapping[str, Any]) -> Awaitable[object] | None:
+        """Tell people.
+
+        `message` has ``type`` (``incident.opened``, ``incident.continued``, ``incident.closed``, ``test``),
+        ``timestamp`` and ``data``: the body of the webhook, as docs/operations.md shows it. Return when the channel has
+        taken it.
+        Whatever is raised, and an answer later than `webhook_timeout`, is a failed try; it is repeated with the same
+        `notification_id`, so a message may arrive twice.
+        """

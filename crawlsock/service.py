@@ -25,7 +25,8 @@ import crawlsock
 from crawlsock.config import ConfigError, LiveSettings, Loaded, Settings
 from crawlsock.config.errors import BAD_CONFIGURATION
 from crawlsock.feed import Hub
-from crawlsock.interfaces import IMessagePlugin
+from crawlsock.incidents.notifier import ChannelError
+from crawlsock.interfaces import IMessagePlugin, INotifier
 from crawlsock.lifecycle import Lifecycle, LifecycleService, end_process
 from crawlsock.logs import Logs
 from crawlsock.masking import Masker, passwords_of_dsn
@@ -72,6 +73,7 @@ _EXIT_CODES: Final = (
     (VaultError, BAD_CONFIGURATION),
     (RouteError, BAD_CONFIGURATION),
     (CatalogError, BAD_CONFIGURATION),
+    (ChannelError, BAD_CONFIGURATION),
 )
 
 
@@ -204,6 +206,7 @@ class Crawlsock:
             http=_http_client(self._reactor),
             server_id=server_id,
             plugins=list(getPlugins(IMessagePlugin)),
+            notifiers=list(getPlugins(INotifier)),
         )
         symptoms = DatabaseSymptoms(
             self.database,

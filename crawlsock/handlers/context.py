@@ -147,6 +147,16 @@ class Overviews(Protocol):
         """Fire with everything at a glance, as a peer sees it that is bound to these accounts; None: to none."""
 
 
+class Notifications(Protocol):
+    """Tells people of incidents."""
+
+    def channels(self) -> list[str]:
+        """The channels that are set up."""
+
+    def test(self, actor: str) -> Deferred[list[dict[str, str]]]:
+        """Send a test by every channel; fire with ``notification_id`` and ``channel`` of each."""
+
+
 @define(eq=False, slots=True)
 class Context:
     """The parts of the server, and the peer that a handler is working for; one for each connection."""
@@ -163,3 +173,4 @@ class Context:
     queue: Queue
     overview: Overviews
     logins: Logins
+    notifications: Notifications

@@ -123,6 +123,19 @@ async def queue_list(context: Context) -> Reply:
     )
 
 
+async def notification_list(context: Context, *, limit: int = 50, cursor: str | None = None) -> Reply:
+    """Show one page of what people were told, and the channels there are."""
+    page = await context.store.notifications(context.peer.accounts, limit, cursor)
+    data = _page("notifications", [each.as_json() for each in page.notifications], page.next_cursor)
+    return Reply("notification_list_response", {**data, "channels": context.notifications.channels()})
+
+
+async def notification_test(context: Context) -> Reply:
+    """Send a test by every channel."""
+    sent = await context.notifications.test(context.peer.name)
+    return Reply("notification_test_response", {"notifications": sent})
+
+
 def explained(category: str, error_type: str) -> dict[str, str]:
     """Return what a failure means, and what to do about it, as fields."""
     told = advice(category, error_type)

@@ -21,7 +21,10 @@ from crawlsock.duties.pruner import Pruner
 from crawlsock.duties.reaper import Reaper
 from crawlsock.duties.refresh import STOP_SECONDS, Refresher
 from crawlsock.handlers.context import Context
-from crawlsock.interfaces import IMessagePlugin, IMiddleware
+from crawlsock.incidents.notifier import INTERVAL as NOTIFY_INTERVAL
+from crawlsock.incidents.notifier import Notifier
+from crawlsock.incidents.watch import IncidentWatch
+from crawlsock.interfaces import IMessagePlugin, IMiddleware, INotifier
 from crawlsock.lifecycle import Duty, Lifecycle
 from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
@@ -65,7 +68,8 @@ class Server:
 
     :param clock: tells the time for every deadline, and watches processes if it is a reactor that can.
     :param hub: gives subscribers the feed.
-    :param http: asks GitLab hosts for new tokens.
+    :param http: asks GitLab hosts for new tokens, and posts webhooks.
+    :param notifiers: further channels by which people are told.
     :param verify: check our own messages against the schemas, too; for tests.
     """
 
@@ -81,6 +85,7 @@ class Server:
         http: Poster,
         server_id: str,
         plugins: Sequence[IMessagePlugin] = (),
+        notifiers: Sequence[INotifier] = (),
         verify: bool = False,
     ) -> None:
         self.clock = clock
@@ -131,10 +136,12 @@ class Server:
         )
         self.overview = Overview(clock, store, self.census, self.operations)
         self.logins = LoginDesk(store, self._now)
+        self.notifier = Notifier(clock, store, self._now, http, masker, notifiers)
         self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
         self.calls = Calls(clock, self.router, self._context)
         self.duties = self._make_duties()
+        self.notifier.wake = self.duties["notify"].wake
         self.operations.report(self._status)
         settings.subscribe(self._settings_changed)
         store.on_work(self.dispatcher.wake)
@@ -167,6 +174,7 @@ class Server:
             self.admission,
             self.overview,
             self.logins,
+            self.notifier,
         )
 
     def _make_router(self, plugins: Sequence[IMessagePlugin], verify: bool) -> MessageRouter:
@@ -200,11 +208,14 @@ class Server:
         settings = self._now()
         reaper = Reaper(self.clock, self.store, self.sessions, self.orders.deliver, lambda: self._now().reap_interval)
         pruner = Pruner(self.clock, self.store, self._now)
+        watch = IncidentWatch(self.clock, self.store, self._now, self.notifier.channels, lambda: self.notifier.wake())
         works: dict[str, tuple[float, Any]] = {
             "reap": (settings.reap_interval, reaper.run),
             "poll": (settings.poll_interval, self._poll),
             "refresh": (_REFRESH_INTERVAL, self.refresher.run),
             "prune": (PRUNE_INTERVAL, pruner.run),
+            "incidents": (settings.incident_interval, watch.run),
+            "notify": (NOTIFY_INTERVAL, self.notifier.run),
             "revocations": (REVOCATIONS_INTERVAL, self.revocations.run),
             "pulse": (PULSE_INTERVAL, self.pulse.run),
             "lag": (LAG_INTERVAL, self.lag.run),
@@ -230,6 +241,7 @@ class Server:
         self.router.max_in_flight = settings.max_in_flight
         self.duties["reap"].interval = settings.reap_interval
         self.duties["poll"].interval = settings.poll_interval
+        self.duties["incidents"].interval = settings.incident_interval
 
 
 class _Connections:

@@ -311,7 +311,8 @@ class Finding:
     """Something that is the case, as an incident says it.
 
     `subject` tells incidents of one kind apart. `count` is how much of it there is since the incident opened, or would
-    be if it opened now; `base` is what was taken off to get there. `away`: it lasted so many seconds, and is over.
+    be if it opened now; `base` is what was taken off to get there.
+    `away`: it lasted so many seconds, and is over. `quiet`: it is recorded, and nobody is told.
     """
 
     kind: str
@@ -325,6 +326,7 @@ class Finding:
     count: int = 1
     base: int = 0
     away: float | None = None
+    quiet: bool = False
 
 
 @frozen

@@ -182,7 +182,8 @@ def _found(world: World, finding: Finding, channels: Sequence[str], cool_down: f
     now = world.now()
     alike = _alike(world, finding.kind, finding.subject, finding.account)
     told = max((row.notified_at for row in alike if row.notified_at is not None), default=None)
-    quiet = told is not None and told > now - timedelta(seconds=cool_down)
+    lately = told is not None and told > now - timedelta(seconds=cool_down)
+    quiet = finding.quiet or lately or not channels
     if finding.away is not None:
         began = now - timedelta(seconds=finding.away)
         if any(row.view.closed_at is not None and row.view.closed_at > began for row in alike):

@@ -40,7 +40,7 @@ ALTER TABLE crawlsock.job_queue
     ADD COLUMN failed_with text GENERATED ALWAYS AS (CASE WHEN state = 'failed' THEN fingerprint END) STORED;
 COMMENT ON COLUMN crawlsock.job_queue.fingerprint IS 'Of the failure that its crawler reported last.';
 COMMENT ON COLUMN crawlsock.job_queue.failed_with IS 'The failure that it is failed with now. Null while it is not failed, so starting a job changes no indexed value.';
-CREATE INDEX job_queue_failed_with ON crawlsock.job_queue (account, failed_with) WHERE failed_with IS NOT NULL;
+CREATE INDEX job_queue_failed_with ON crawlsock.job_queue (account, failed_with, created_at, job_id) WHERE failed_with IS NOT NULL;
 CREATE INDEX job_queue_poison ON crawlsock.job_queue (account, type, finished_at) WHERE reason = 'poison' AND finished_at IS NOT NULL;
 CREATE INDEX crawler_session_ended ON crawlsock.crawler_session (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -173,20 +173,21 @@ $$;
 
 CREATE FUNCTION crawlsock.record_incidents(findings jsonb, over jsonb, channels text[], cool_down float8,
                                            OUT opened int, OUT closed int, OUT notified int) LANGUAGE plpgsql AS $$
--- findings: [{kind, subject, account, fingerprint, severity, title, detail, next_step, count, base, away}, ...]; away is
--- how many seconds something lasted that is over already. over: [[incident_id, count when it was looked at], ...].
+-- findings: [{kind, subject, account, fingerprint, severity, title, detail, next_step, count, base, away, quiet}, ...];
+-- away is how many seconds something lasted that is over already; of a quiet one nobody is told. over: [[incident_id, count when it was looked at], ...].
 -- One server at a time: the others find what the first one wrote.
 DECLARE
     item record;
     known crawlsock.incident;
     told timestamptz;
+    tell boolean;
 BEGIN
     opened := 0;
     closed := 0;
     notified := 0;
     PERFORM pg_advisory_xact_lock(hashtextextended('crawlsock incidents', 0));
     FOR item IN SELECT * FROM jsonb_to_recordset(findings) AS x(kind text, subject text, account text, fingerprint text,
-                    severity text, title text, detail text, next_step text, count bigint, base bigint, away float8) LOOP
+                    severity text, title text, detail text, next_step text, count bigint, base bigint, away float8, quiet boolean) LOOP
         SELECT * INTO known FROM crawlsock.incident i
         WHERE i.kind = item.kind AND i.subject = item.subject AND i.account IS NOT DISTINCT FROM item.account
           AND CASE WHEN item.away IS NULL THEN i.closed_at IS NULL
@@ -194,6 +195,8 @@ BEGIN
         LIMIT 1;
         told := (SELECT max(i.notified_at) FROM crawlsock.incident i
                  WHERE i.kind = item.kind AND i.subject = item.subject AND i.account IS NOT DISTINCT FROM item.account);
+        tell := NOT coalesce(item.quiet, false) AND cardinality(channels) > 0
+            AND (told IS NULL OR told <= now() - make_interval(secs => cool_down));
         IF known.incident_id IS NULL THEN
             INSERT INTO crawlsock.incident AS i (kind, subject, account, fingerprint, severity, title, detail, next_step, count, base,
                                                  opened_at, closed_at)
@@ -203,7 +206,7 @@ BEGIN
             RETURNING * INTO known;
             opened := opened + 1;
             PERFORM crawlsock.incident_event('incident_opened', known);
-            IF told IS NULL OR told <= now() - make_interval(secs => cool_down) THEN
+            IF tell THEN
                 notified := notified + crawlsock.notify_people(known, 'incident.opened', channels);
             END IF;
         ELSIF item.away IS NULL AND item.count > known.count THEN
@@ -211,7 +214,7 @@ BEGIN
                    detail = item.detail, next_step = item.next_step
             WHERE i.incident_id = known.incident_id RETURNING * INTO known;
             PERFORM crawlsock.incident_event('incident_counted', known);
-            IF told IS NULL OR told <= now() - make_interval(secs => cool_down) THEN
+            IF tell THEN
                 notified := notified + crawlsock.notify_people(known, CASE WHEN known.notified_at IS NULL
                     THEN 'incident.opened' ELSE 'incident.continued' END, channels);
             END IF;
