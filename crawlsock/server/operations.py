@@ -114,7 +114,7 @@ class OperationsDesk:
         }
         for report in self._reports:
             status.update(report())
-        return status
+        return {name: _present(value) for name, value in status.items()}
 
     def health(self) -> list[dict[str, Any]]:
         """Say what is well and what is not, a line for each thing that was looked at, with what to do about it."""
@@ -250,6 +250,13 @@ class OperationsDesk:
     def timing(self) -> Timing:
         """How requests went, for metrics."""
         return self._timing
+
+
+def _present(value: Any) -> Any:
+    """Leave out what is None, at every level: on the wire, absent means absent."""
+    if isinstance(value, dict):
+        return {name: _present(each) for name, each in value.items() if each is not None}
+    return value
 
 
 @lru_cache(maxsize=1)
