@@ -20,7 +20,7 @@ MEASUREMENTS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
     "watching": watching.measure,
 }
 
-PROGRAMS = ("hot_path", "crawler_vs_python_gitlab")
+PROGRAMS = ("hot_path", "crawler_vs_python_gitlab", "jobs_list")
 """Measurements that are programs of their own, with stdout as here; they are run as such."""
 
 

@@ -13,9 +13,9 @@ WITH page AS MATERIALIZED (
     ORDER BY {order}
     LIMIT %(limit)s),
 stop AS (
-    SELECT {place} AS place FROM ({candidates}) AS x
-    WHERE (SELECT count(*) FROM page) < %(limit)s
-    OFFSET %(budget)s - 1 LIMIT 1)
+    SELECT {place} AS place FROM (
+        SELECT * FROM ({candidates}) AS candidate WHERE (SELECT count(*) FROM page) < %(limit)s
+        OFFSET %(budget)s - 1 LIMIT 1) AS x)
 SELECT stop.place, j.job_id, j.type, j.state, j.account, j.priority, j.attempt, j.failures, j.max_attempts, j.releases, j.losses,
        j.root_id, j.created_at, j.run_at, j.host, j.entity_id, j.namespace_path, j.name, j.parent_id, j.job_key, j.labels,
        j.assigned_at, j.started_at, j.finished_at, j.reason, c.crawler_id, j.cancel_requested, j.pause_requested, NULL,
@@ -70,13 +70,13 @@ WITH RECURSIVE branch AS (
     SELECT top, top AS job_id FROM unnest(%(tops)s::uuid[]) AS top
     UNION ALL
     SELECT branch.top, child.job_id FROM branch JOIN crawlsock.job child ON child.parent_id = branch.job_id),
-some AS MATERIALIZED (SELECT * FROM branch LIMIT %(most)s),
+seen AS MATERIALIZED (SELECT * FROM branch LIMIT %(most)s),
 snapshot AS MATERIALIZED (
-    SELECT some.top, q.state, q.finished_at IS NULL AS live, q.created_at, p.job_id IS NULL AS silent,
+    SELECT seen.top, q.state, q.finished_at IS NULL AS live, q.created_at, p.job_id IS NULL AS silent,
            p.stage, coalesce(p.entities, '{}') AS entities, p.percent, p.rate, p.updated_at
-    FROM some
-    CROSS JOIN LATERAL (SELECT * FROM crawlsock.job_queue x WHERE x.job_id = some.job_id OFFSET 0) AS q
-    LEFT JOIN LATERAL (SELECT * FROM crawlsock.job_progress x WHERE x.job_id = some.job_id OFFSET 0) AS p ON true),
+    FROM seen
+    CROSS JOIN LATERAL (SELECT * FROM crawlsock.job_queue x WHERE x.job_id = seen.job_id OFFSET 0) AS q
+    LEFT JOIN LATERAL (SELECT * FROM crawlsock.job_progress x WHERE x.job_id = seen.job_id OFFSET 0) AS p ON true),
 state AS (
     SELECT top, jsonb_object_agg(state, n) AS jobs FROM (SELECT top, state, count(*) AS n FROM snapshot GROUP BY top, state) AS s
     GROUP BY top),
@@ -96,7 +96,7 @@ sums AS (
            sum(rate) FILTER (WHERE state IN ('assigned', 'running')) AS rate, max(updated_at) AS updated_at,
            extract(epoch FROM now() - min(created_at))::float8 AS elapsed
     FROM snapshot GROUP BY top)
-SELECT sums.top, (SELECT count(*) FROM some) < %(most)s, state.jobs, entity.entities, share, discovering, vague, rate, updated_at, elapsed
+SELECT sums.top, (SELECT count(*) FROM seen) < %(most)s, state.jobs, entity.entities, share, discovering, vague, rate, updated_at, elapsed
 FROM sums JOIN state ON state.top = sums.top LEFT JOIN entity ON entity.top = sums.top;
 
 -- name: account

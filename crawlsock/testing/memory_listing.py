@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -133,6 +134,8 @@ def matches(world: World, job: JobRow, wanted: JobFilter) -> bool:
         return False
     if wanted.accounts is not None and job.account not in wanted.accounts:
         return False
+    if wanted.error is not None and wanted.error != _failed_with(job):
+        return False
     if wanted.created_after is not None and job.created_at < wanted.created_after:
         return False
     if wanted.created_before is not None and job.created_at >= wanted.created_before:
@@ -141,9 +144,21 @@ def matches(world: World, job: JobRow, wanted: JobFilter) -> bool:
 
 
 def _contains(job: JobRow, search: str) -> bool:
+    if _is_uuid(search):
+        return job.job_id == search
     needle = search.casefold()
-    texts = (job.name, job.namespace_path, job.entity_id)
-    return job.job_id == search or any(needle in (text or "").casefold() for text in texts)
+    return any(needle in (text or "").casefold() for text in (job.name, job.namespace_path, job.entity_id))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _failed_with(job: JobRow) -> str | None:
+    return job.errors[-1]["fingerprint"] if job.state is State.FAILED and job.errors else None
 
 
 def _crawler(world: World, job: JobRow) -> str | None:

@@ -51,6 +51,7 @@ DELETE FROM crawlsock.auth_token;
 DELETE FROM crawlsock.audit;
 DELETE FROM crawlsock.queue;
 DELETE FROM crawlsock.event;
+DELETE FROM crawlsock.activity;
 DELETE FROM crawlsock.account;
 INSERT INTO crawlsock.account (account) VALUES ('default');
 UPDATE crawlsock.feed_horizon SET xid = '0', id = 0;

@@ -22,8 +22,10 @@ from tests.store.contract import (
     discovering,
     fencing,
     lending,
+    listing,
     looking,
     losing,
+    noticing,
     progressing,
     recording,
     remembering,
@@ -120,6 +122,26 @@ class MemoryWandering(InMemory, wandering.Wandering):
     """The store in memory follows the rules through random lives."""
 
 
+class MemoryLists(InMemory, listing.Lists):
+    """The store in memory keeps the claims about lists."""
+
+
+class MemoryCounts(InMemory, listing.Counts):
+    """The store in memory keeps the claims about counts and charts."""
+
+
+class MemoryTrees(InMemory, listing.Trees):
+    """The store in memory keeps the claims about trees."""
+
+
+class MemoryMatching(InMemory, listing.Matching):
+    """The store in memory keeps the claims about verbs done to all that match."""
+
+
+class MemoryStandings(InMemory, listing.Standings):
+    """The store in memory keeps the claims about what keeps a job from running."""
+
+
 class MemoryOnly(unittest.TestCase):
     """What only the store in memory can do."""
 
@@ -191,3 +213,7 @@ class MemoryOnly(unittest.TestCase):
 
 class MemoryRemembering(InMemory, remembering.Remembering):
     """The store in memory keeps the claims about what is looked back at."""
+
+
+class MemoryNoticing(InMemory, noticing.Noticing):
+    """The store in memory keeps the claims about incidents and the outbox."""

@@ -31,10 +31,11 @@ from crawlsock.store.postgres.reads import Reads, aggregate, job_row
 from crawlsock.store.postgres.scan import Place, Scan, plan
 from crawlsock.store.values import AccountView, JobFilter, JobPage, JobView, Order
 
-LIST_SECONDS: Final = 0.02
-"""After this a list is answered with what was found; one portion more may still be under way."""
+LIST_SECONDS: Final = 0.025
+"""When this is over, a list is answered with what was found."""
 _PORTION: Final = 500
-_LARGEST_PORTION: Final = 4000
+_LARGEST_PORTION: Final = 8000
+"""Candidates that one statement looks at."""
 _MOST_BELOW: Final = 20_000
 """Jobs that the sums of one page of a tree look at."""
 
@@ -58,10 +59,11 @@ class Listing(Reads):
         scan = plan(filter, self._counts)
         if scan is None:
             return JobPage([])
-        began = self.clock.seconds()
+        until = self.clock.seconds() + LIST_SECONDS
         found: list[JobView] = []
-        portion = _PORTION
+        portion = filter.limit + 1 if scan.exact else _PORTION
         while True:
+            began = self.clock.seconds()
             rows = await self._portion(scan, place, filter.limit + 1 - len(found), portion)
             found += [job_row(row[1:]) for row in rows if row[1] is not None]
             if len(found) > filter.limit:
@@ -70,9 +72,12 @@ class Listing(Reads):
             if rows[0][0] is None:
                 return JobPage(found)
             place = Place.read(filter.sort, rows[0][0])
-            if self.clock.seconds() - began > LIST_SECONDS:
+            now = self.clock.seconds()
+            # No more than fits into the time that is left, as fast as the last portion went.
+            affordable = portion * (until - now) / max(now - began, 0.001)
+            if affordable < _PORTION:
                 return JobPage(found, place.cursor(), place.at)
-            portion = min(portion * 4, _LARGEST_PORTION)
+            portion = min(max(_PORTION, portion * 4), _LARGEST_PORTION, int(affordable))
 
     def _portion(self, scan: Scan, place: Place | None, limit: int, budget: int) -> Any:
         values: dict[str, Any] = {**scan.values, "limit": limit, "budget": budget}

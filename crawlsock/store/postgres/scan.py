@@ -8,11 +8,11 @@ when that is too many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from crawlsock.jobs import State
 from crawlsock.store.listing_values import JobCount
@@ -39,6 +39,20 @@ STANDINGS: Final = {
 
 _MICROSECONDS: Final = "(extract(epoch FROM {}) * 1000000)::bigint"
 _SEARCH: Final = "position(lower(%(search)s) IN lower(concat_ws(' ', j.name, j.namespace_path, j.entity_id))) > 0"
+_OF_CRAWLER: Final = (
+    "crawlsock.crawler_session s JOIN crawlsock.job_queue x ON x.session_id = s.session_id AND x.finished_at IS NULL"
+)
+_HAS: Final = (
+    "q.finished_at IS NULL AND q.session_id IN (SELECT s.session_id FROM crawlsock.crawler_session s"
+    " WHERE s.crawler_id = %(crawler_id)s AND s.ended_at IS NULL)"
+)
+# A failure is a group in each account that has it; the index has the jobs of each group in order.
+_OF_ERROR: Final = (
+    "crawlsock.error_group g CROSS JOIN LATERAL (SELECT x.* FROM crawlsock.job_queue x"
+    " WHERE x.account = g.account AND x.failed_with = g.fingerprint AND {bounds} ORDER BY {order}"
+    " LIMIT %(budget)s) AS x"
+)
+_EVERY: Final = frozenset(state.value for state in State)
 _WAITING: Final = "x.session_id IS NULL AND x.finished_at IS NULL AND NOT x.held_up"
 
 
@@ -101,17 +115,22 @@ class Scan:
     """Hold the pieces of one list's SQL and the values they name.
 
     `table` is where candidates come from, ``job`` or ``job_queue``; `branches` are the conditions, alternatives of each
-    other, under which one index has them in order.
+    other, under which one index has them in order. `of_job` and `of_queue` are what is asked of each candidate.
     """
 
     order: Order
-    table: str
-    branches: list[str]
+    table: str = "job"
+    branches: list[str] = Factory(lambda: ["true"])
     joined: str = ""
     of_job: list[str] = field(factory=list)
     of_queue: list[str] = field(factory=list)
     values: dict[str, Any] = field(factory=dict)
     bounds: list[str] = field(factory=list)
+
+    @property
+    def exact(self) -> bool:
+        """Tell whether every candidate matches."""
+        return not self.of_job and not self.of_queue
 
     def parts(self, place: Place | None) -> dict[str, str]:
         """Return what fills the braces of the query ``jobs``, from a place on."""
@@ -132,8 +151,10 @@ class Scan:
 
     def _candidates(self, bounds: Iterable[str]) -> str:
         order = self.order.by.format("x")
+        bounds = ["true", *bounds]
+        joined = self.joined.format(bounds=" AND ".join(bounds), order=order)
         selects = [
-            f"(SELECT x.* FROM {self.joined or f'crawlsock.{self.table} x'} WHERE {' AND '.join([branch, *bounds])} "
+            f"(SELECT x.* FROM {joined or f'crawlsock.{self.table} x'} WHERE {' AND '.join([branch, *bounds])} "
             f"ORDER BY {order} LIMIT %(budget)s)"
             for branch in self.branches
         ]
@@ -147,32 +168,11 @@ def plan(filter: JobFilter, counts: Iterable[JobCount] | None) -> Scan | None:
 
     `counts` is a census, perhaps an old one: it only says which way is shorter.
     """
-    states = _states(filter)
-    accounts = _accounts(filter)
-    ids = (filter.root_id, filter.parent_id)
-    if not states or accounts == [] or any(each is not None and not is_uuid(each) for each in ids):
+    wanted = _Wanted.of(filter)
+    if wanted is None:
         return None
-    scan = Scan(ORDERS[filter.sort], "job", ["true"])
-    _choose(scan, filter, states, accounts, counts)
-    own = "j" if scan.table == "job" else "q"
-    conditions = scan.of_job if own == "j" else scan.of_queue
-    if len(states) < len(State):
-        scan.of_queue.append("q.state = ANY (%(states)s)")
-        scan.values["states"] = states
-    if accounts is not None:
-        conditions.append(f"{own}.account = ANY (%(accounts)s)")
-        scan.values["accounts"] = accounts
-    for name, column in (("type", f"{own}.type"), ("root_id", f"{own}.root_id")):
-        if getattr(filter, name) is not None:
-            conditions.append(f"{column} = %({name})s")
-            scan.values[name] = getattr(filter, name)
-    for name in ("parent_id", "host"):
-        if getattr(filter, name) is not None:
-            scan.of_job.append(f"j.{name} = %({name})s")
-            scan.values[name] = getattr(filter, name)
-    if filter.search is not None:
-        scan.of_job.append("j.job_id = %(search)s" if is_uuid(filter.search) else _SEARCH)
-        scan.values["search"] = filter.search
+    scan = Scan(ORDERS[filter.sort])
+    _ask(scan, filter, wanted, _choose(scan, filter, wanted, list(counts or ())))
     for bound, comparison in (("created_after", ">="), ("created_before", "<")):
         if getattr(filter, bound) is not None:
             scan.bounds.append(f"x.created_at {comparison} %({bound})s")
@@ -180,71 +180,101 @@ def plan(filter: JobFilter, counts: Iterable[JobCount] | None) -> Scan | None:
     return scan
 
 
-def _states(filter: JobFilter) -> list[str]:
-    every = {state.value for state in State}
-    chosen = (filter.states & every) if filter.states else every
-    if filter.sort == "queue":
-        chosen = chosen & {State.QUEUED.value}
-    return sorted(chosen)
+@frozen
+class _Wanted:
+    """Hold the states and accounts that a filter leaves, None for all."""
+
+    states: frozenset[str] | None
+    accounts: list[str] | None
+
+    @classmethod
+    def of(cls, filter: JobFilter) -> _Wanted | None:
+        """Read a filter; None when nothing can match it."""
+        if any(each is not None and not is_uuid(each) for each in (filter.root_id, filter.parent_id)):
+            return None
+        states = _EVERY & filter.states if filter.states else _EVERY
+        if filter.sort == "queue":
+            states &= {State.QUEUED.value}
+        if filter.error is not None:
+            states &= {State.FAILED.value}
+        accounts = filter.accounts
+        if filter.account is not None:
+            accounts = frozenset({filter.account}) & (frozenset({filter.account}) if accounts is None else accounts)
+        if not states or accounts == frozenset():
+            return None
+        return cls(None if states == _EVERY else states, None if accounts is None else sorted(accounts))
 
 
-def _accounts(filter: JobFilter) -> list[str] | None:
-    if filter.account is None:
-        return None if filter.accounts is None else sorted(filter.accounts)
-    if filter.accounts is not None and filter.account not in filter.accounts:
-        return []
-    return [filter.account]
-
-
-def _choose(
-    scan: Scan, filter: JobFilter, states: list[str], accounts: list[str] | None, counts: Iterable[JobCount] | None
-) -> None:
-    """Choose where candidates come from."""
+def _choose(scan: Scan, filter: JobFilter, wanted: _Wanted, counts: list[JobCount]) -> frozenset[str]:
+    """Choose where candidates come from; return which parts of the filter that settles."""
     if filter.sort == "queue":
         scan.table, scan.branches = "job_queue", [_WAITING]
-        return
+        return frozenset({"states"})
     if filter.search is not None and is_uuid(filter.search):
         scan.branches = ["x.job_id = %(search)s"]
-        return
+        return frozenset({"search"})
     if filter.crawler_id is not None:
-        scan.table = "job_queue"
-        scan.joined = (
-            "crawlsock.crawler_session s"
-            " JOIN crawlsock.job_queue x ON x.session_id = s.session_id AND x.finished_at IS NULL"
-        )
+        scan.table, scan.joined = "job_queue", _OF_CRAWLER
         scan.branches = ["s.crawler_id = %(crawler_id)s AND s.ended_at IS NULL"]
-        scan.values["crawler_id"] = filter.crawler_id
-        return
-    if filter.parent_id is not None:
-        scan.branches = ["x.parent_id = %(parent_id)s"]
-        return
-    if filter.root_id is not None:
-        scan.branches = ["x.root_id = %(root_id)s"]
-        return
-    _, scan.table, scan.branches = min(_ways(filter, states, accounts, list(counts or ())), key=lambda way: way[0])
+        return frozenset({"crawler_id"})
+    if filter.error is not None:
+        scan.table, scan.joined = "job_queue", _OF_ERROR
+        mine = "" if wanted.accounts is None else " AND g.account = ANY (%(accounts)s)"
+        scan.branches = ["g.fingerprint = %(error)s" + mine]
+        return frozenset({"error", "states", "accounts"})
+    for name in ("parent_id", "root_id"):
+        if getattr(filter, name) is not None:
+            scan.branches = [f"x.{name} = %({name})s"]
+            return frozenset({name})
+    best = min(_ways(filter, wanted, counts), key=lambda way: way[0])
+    _, scan.table, scan.branches, settled = best
+    return frozenset(settled)
 
 
 def _ways(
-    filter: JobFilter, states: list[str], accounts: list[str] | None, counts: list[JobCount]
-) -> Iterator[tuple[float, str, list[str]]]:
-    """Yield each index that can give candidates: how many there are, its table, its branches.
+    filter: JobFilter, wanted: _Wanted, counts: list[JobCount]
+) -> Iterator[tuple[float, str, list[str], tuple[str, ...]]]:
+    """Yield each index that can give candidates: how many there are, its table, its branches, and what it settles.
 
     Without a census states are taken for rarer than accounts, and these for rarer than types.
     """
-    yield float("inf"), "job", ["true"]
-    standings = sorted({STANDINGS[state] for state in states})
-    if len(states) < len(State):
+    yield float("inf"), "job", ["true"], ()
+    if wanted.states is not None:
+        standings = sorted({STANDINGS[state] for state in wanted.states})
+        reached = frozenset(state for state in _EVERY if STANDINGS[state] in standings)
         # A branch a standing; the letters are ours.
         branches = [f"x.standing = '{standing}'" for standing in standings]
-        held = {state for state, standing in STANDINGS.items() if standing in standings}
-        yield _sum(counts, 1, lambda row: row.state in held), "job_queue", branches
-    if accounts is not None and len(accounts) <= _MOST_MERGED:
-        chosen = frozenset(accounts)
-        size = _sum(counts, 2, lambda row: row.account in chosen)
-        yield size, "job", [f"x.account = (%(accounts)s)[{n}]" for n in range(1, len(accounts) + 1)]
+        settled = ("states",) if reached == wanted.states else ()
+        yield _sum(counts, 1, lambda row: row.state in reached), "job_queue", branches, settled
+    if wanted.accounts is not None and len(wanted.accounts) <= _MOST_MERGED:
+        mine = frozenset(wanted.accounts)
+        branches = [f"x.account = (%(accounts)s)[{n}]" for n in range(1, len(mine) + 1)]
+        yield _sum(counts, 2, lambda row: row.account in mine), "job", branches, ("accounts",)
     if filter.type is not None:
-        yield _sum(counts, 3, lambda row: row.type == filter.type), "job", ["x.type = %(type)s"]
+        yield _sum(counts, 3, lambda row: row.type == filter.type), "job", ["x.type = %(type)s"], ("type",)
 
 
-def _sum(counts: list[JobCount], unknown: float, wanted: Any) -> float:
-    return sum(row.jobs for row in counts if wanted(row)) if counts else unknown
+def _sum(counts: list[JobCount], unknown: float, chosen: Callable[[JobCount], bool]) -> float:
+    return sum(row.jobs for row in counts if chosen(row)) if counts else unknown
+
+
+def _ask(scan: Scan, filter: JobFilter, wanted: _Wanted, settled: frozenset[str]) -> None:
+    """Ask of each candidate what its source does not settle."""
+    here = "j" if scan.table == "job" else "q"
+    questions = (
+        ("states", None if wanted.states is None else sorted(wanted.states), "q", "q.state = ANY (%(states)s)"),
+        ("accounts", wanted.accounts, here, f"{here}.account = ANY (%(accounts)s)"),
+        ("type", filter.type, here, f"{here}.type = %(type)s"),
+        ("root_id", filter.root_id, here, f"{here}.root_id = %(root_id)s"),
+        ("parent_id", filter.parent_id, "j", "j.parent_id = %(parent_id)s"),
+        ("host", filter.host, "j", "j.host = %(host)s"),
+        ("crawler_id", filter.crawler_id, "q", _HAS),
+        ("error", filter.error, "q", "q.failed_with = %(error)s"),
+        ("search", filter.search, "j", "j.job_id = %(search)s" if is_uuid(filter.search or "") else _SEARCH),
+    )
+    for name, value, place, question in questions:
+        if value is None:
+            continue
+        scan.values[name] = value
+        if name not in settled:
+            (scan.of_job if place == "j" else scan.of_queue).append(question)
