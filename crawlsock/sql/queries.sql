@@ -174,8 +174,9 @@ FROM crawlsock.feed_horizon h LEFT JOIN LATERAL (
     WHERE before < %(bytes)s) e ON true
 ORDER BY e.xid, e.id;
 
--- name: feed_horizon
-SELECT xid::text, id FROM crawlsock.feed_horizon;
-
 -- name: event_head
-SELECT xid::text, id FROM crawlsock.event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1;
+-- The position after everything that can be read, and after everything that was pruned, which need not be in order of time.
+SELECT xid::text, id FROM (
+    SELECT xid, id FROM crawlsock.feed_horizon
+    UNION ALL (SELECT xid, id FROM crawlsock.event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1)
+) AS known ORDER BY xid DESC, id DESC LIMIT 1;

@@ -31,7 +31,7 @@ from crawlsock.testing import MemoryStore
 from crawlsock.web import sse
 from crawlsock.wire.errors import Refusal
 from tests.feed import reducer
-from tests.feed.viewers import Browser
+from tests.feed.viewers import Browser, last_progress
 
 INTERLEAVINGS = int(os.environ.get("CRAWLSOCK_TEST_INTERLEAVINGS", "1500"))
 ACCOUNTS = ("default", "team")
@@ -303,12 +303,6 @@ class Play:
         self.note()
         Deferred.fromCoroutine(self.hub.stop())
         self.store.stop()
-
-
-def last_progress(events: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the events without progress that later progress of the same job replaces."""
-    last = {event["job_id"]: event for event in events if event["kind"] == "job_progress"}
-    return [event for event in events if event["kind"] != "job_progress" or event is last[event["job_id"]]]
 
 
 class SameStateTests(unittest.TestCase):

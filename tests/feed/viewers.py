@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -39,6 +39,12 @@ def parse(data: bytes) -> list[tuple[str | None, str | None, Any]]:
                 )
             )
     return messages
+
+
+def last_progress(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the events without progress that later progress of the same job replaces."""
+    last = {event["job_id"]: event for event in events if event["kind"] == "job_progress"}
+    return [event for event in events if event["kind"] != "job_progress" or event is last[event["job_id"]]]
 
 
 @define(eq=False)

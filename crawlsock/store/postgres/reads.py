@@ -176,7 +176,7 @@ class Reads(Accounts):
 
     @deferred
     async def event_head(self) -> str:
-        rows = await self.read("event_head") or await self.read("feed_horizon")
+        rows = await self.read("event_head")
         return f"{rows[0][0]}.{rows[0][1]}"
 
     @deferred
