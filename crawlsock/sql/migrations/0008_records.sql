@@ -240,12 +240,14 @@ COMMENT ON FUNCTION crawlsock.record_incidents IS 'Open, count up and close inci
 
 CREATE FUNCTION crawlsock.take_notifications(me uuid, wanted text[], hold float8, most int) RETURNS SETOF crawlsock.notification
 LANGUAGE sql AS $$
-    -- Whoever takes a row has it for the time of the hold; then it is due again.
-    UPDATE crawlsock.notification n SET taken_by = me, attempts = n.attempts + 1, due_at = now() + make_interval(secs => hold)
-    WHERE n.notification_id IN (
+    -- Whoever takes a row has it for the time of the hold; then it is due again. Materialized: as a plain subquery it may be
+    -- run again for each row that it locked, and then takes more than it should.
+    WITH next AS MATERIALIZED (
         SELECT w.notification_id FROM crawlsock.notification w
         WHERE w.state = 'waiting' AND w.due_at <= now() AND w.channel = ANY (wanted)
         ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED)
+    UPDATE crawlsock.notification n SET taken_by = me, attempts = n.attempts + 1, due_at = now() + make_interval(secs => hold)
+    FROM next WHERE n.notification_id = next.notification_id
     RETURNING n.*;
 $$;
 
