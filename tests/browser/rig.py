@@ -150,11 +150,11 @@ class Site:
         """Return the token that the server made for a role."""
         return (self.directory / "data" / "tokens" / role).read_text(encoding="utf-8").strip()
 
-    def login(self, role: str) -> str:
+    def login(self, role: str, token: str | None = None) -> str:
         """Return a one-time link that signs in with a role, as the command line asks for it."""
         client = Client(self.socket)
         try:
-            client.hello(role, self.token(role))
+            client.hello(role, token or self.token(role))
             reply = client.ask("login_create")
         finally:
             client.close()
