@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
 from crawlsock.cli.exits import CommandError, Exit
 from crawlsock.cli.screen import say
+
+_POSTGRES: Final = ("auto", "machine", "wheel")
 
 
 @click.command(short_help="Crawl a sample GitLab from end to end, with everything it needs.")
@@ -33,15 +35,24 @@ def demo(invocation: Invocation, keep: bool, stay: bool | None, **given: Any) ->
     Starts a PostgreSQL of its own, a server, a sample GitLab whose token expires on the way and which fails now and
     then, and crawlers; has everything crawled, and counts what was written against what there is. Kill what you like
     while it runs. The last line on stdout is one JSON object. Nothing remains of it, unless --data-dir names a
-    directory. Settings from the environment do not apply: this touches no server and no database of yours.
+    directory. It touches no server and no database of yours; of the settings in the environment only
+    CRAWLSOCK_EMBEDDED_POSTGRES applies.
     """
     from crawlsock.demo.fleet import DemoFailed
     from crawlsock.demo.plan import Plan
     from crawlsock.demo.run import Demo, on_terminal
 
     data_dir = invocation.options.get("data_dir")
+    postgres = invocation.environ.get("CRAWLSOCK_EMBEDDED_POSTGRES") or "auto"
+    if postgres not in _POSTGRES:
+        raise CommandError(
+            Exit.BAD_CONFIGURATION,
+            f"the demo has a PostgreSQL of its own, and CRAWLSOCK_EMBEDDED_POSTGRES is {postgres!r}; make it one of "
+            f"{', '.join(_POSTGRES)}",
+        )
     plan = Plan(
         data_dir=data_dir,
+        postgres=postgres,
         keep=keep or data_dir is not None,
         stay=on_terminal() if stay is None else stay,
         **given,

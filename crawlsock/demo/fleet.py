@@ -7,6 +7,7 @@ are in its memory, is not. What cannot go on is told once, to `on_trouble`.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,6 +30,14 @@ class DemoFailed(Exception):
     def __init__(self, message: str, child: Child | None = None) -> None:
         super().__init__(message)
         self.child = child
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody listens on now. It is the server's over restarts, and so is a page."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Fleet:
@@ -55,7 +64,7 @@ class Fleet:
 
     def start_server(self) -> None:
         """Start the server, which starts its PostgreSQL."""
-        self._start("server", server_command(self._place))
+        self._start("server", server_command(self._plan, self._place, free_port()))
 
     def start_crawlers(self, host: str) -> None:
         """Start the crawlers."""

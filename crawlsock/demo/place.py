@@ -26,10 +26,11 @@ class Place:
     data: Path
     runtime: Path
     ours: bool
+    prefer: str | None = None
 
     @classmethod
-    def make(cls, data_dir: str | None) -> Place:
-        """Make what is missing. Raises `OSError` when that cannot be."""
+    def make(cls, data_dir: str | None, prefer: str | None = None) -> Place:
+        """Make what is missing. `prefer` is whose PostgreSQL it has. Raises `OSError` when that cannot be."""
         if data_dir is None:
             data = Path(tempfile.mkdtemp(prefix="crawlsock-demo-"))
             if os.geteuid() == 0:
@@ -42,7 +43,7 @@ class Place:
         if len(os.fsencode(runtime / _SOCKET)) > _LONGEST_SOCKET:
             # The path of a Unix socket has 107 bytes at most.
             runtime = Path(tempfile.mkdtemp(prefix="crawlsock-", dir="/tmp"))
-        place = cls(data, runtime, data_dir is None)
+        place = cls(data, runtime, data_dir is None, prefer)
         for folder in (place.logs, place.output):
             folder.mkdir(mode=0o700, exist_ok=True)
         return place
@@ -72,7 +73,7 @@ class Place:
         postgres = self.data / "postgres"
         if not postgres.exists():
             return
-        embedded = EmbeddedPostgres(postgres)
+        embedded = EmbeddedPostgres(postgres, prefer=self.prefer)
         try:
             if self.ours:
                 embedded.destroy()

@@ -19,7 +19,11 @@ _TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 @frozen(kw_only=True)
 class Plan:
-    """One demo. `latency` is in milliseconds, `token_seconds` how long an access token of the sample lasts."""
+    """One demo.
+
+    `latency` is in milliseconds, `token_seconds` how long an access token of the sample lasts; `postgres` is whose
+    binaries run the database, as the setting `embedded_postgres` has it.
+    """
 
     projects: int = 60
     items: int = 20_000
@@ -29,6 +33,7 @@ class Plan:
     seed: int = 1
     token_seconds: float = 4.0
     data_dir: str | None = None
+    postgres: str = "auto"
     keep: bool = False
     stay: bool = False
 
@@ -49,12 +54,19 @@ def sample_command(plan: Plan) -> list[str]:
     ]
 
 
-def server_command(place: Place) -> list[str]:
-    """Return the command of the server, as a person would type it."""
+def server_command(plan: Plan, place: Place, port: int) -> list[str]:
+    """Return the command of the server, as a person would type it. Its pages are on this port, here only."""
     return [
         *(sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", "crawlsock"),
-        *(f"--data-dir={place.data}", f"--runtime-dir={place.runtime}", "--http-endpoint=none"),
-        *("--drain-timeout=5s", "--progress-interval=500ms", "--credential-refresh-ahead=1s", "--log-format=text"),
+        *(f"--data-dir={place.data}", f"--runtime-dir={place.runtime}", f"--embedded-postgres={plan.postgres}"),
+        f"--http-endpoint=tcp:{port}:interface=127.0.0.1",
+        *(
+            "--drain-timeout=5s",
+            "--progress-interval=500ms",
+            "--heartbeat-interval=2s",
+            "--credential-refresh-ahead=1s",
+            "--log-format=text",
+        ),
     ]
 
 

@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from crawlsock.cli.command import Invocation
 from crawlsock.cli.exits import Exit
-from crawlsock.cli.screen import duration, many, number, print_json
+from crawlsock.cli.screen import duration, many, moment, number, print_json
 from crawlsock.cli.watch import follow
 from crawlsock.demo.fleet import DemoFailed, Fleet
 from crawlsock.demo.harvest import Harvest, count
@@ -51,7 +51,7 @@ class Demo:
         self._invocation = Invocation(as_json=as_json)
         self._trouble: DemoFailed | None = None
         self._story: Deferred[Outcome] | None = None
-        self._place = Place.make(plan.data_dir)
+        self._place = Place.make(plan.data_dir, None if plan.postgres == "auto" else plan.postgres)
         self._fleet = Fleet(reactor, plan, self._place, self._fail)
         self._manager: JobManager | None = None
         self._crawlers = 0
@@ -118,9 +118,10 @@ class Demo:
         self._say(f"starting PostgreSQL, the server, a sample GitLab of {number(plan.projects)} projects")
         described = self._fleet.start_sample()
         self._fleet.start_server()
-        sample = _read(await described)
         manager = self._manager = await self._connect()
         self._fleet.is_ready("server")
+        await self._open_the_door(manager)
+        sample = _read(await described)
         host, expected = sample["url"], int(sample["items_expected"])
         self._say(f"the server listens on {self._place.socket}; the sample GitLab on {host}")
         pair = sample["oauth"][0]
@@ -140,7 +141,7 @@ class Demo:
         self._summarise(outcome, harvest, crawled)
         print_json(outcome.line)
         if plan.stay:
-            await self._stay()
+            await self._stay(manager)
         return outcome
 
     async def _connect(self) -> JobManager:
@@ -154,6 +155,21 @@ class Demo:
         manager = JobManager(str(self._place.socket), path.read_text("utf-8").strip(), "admin", self._reactor)
         await manager.start(deadline=_START_PATIENCE)
         return manager
+
+    async def _open_the_door(self, manager: JobManager) -> None:
+        """Tell where to look on: a link that signs in."""
+        until = self._reactor.seconds() + _READY_PATIENCE
+        while True:
+            try:
+                link = await manager.login()
+                break
+            except Refused as refused:
+                # Its socket may be open a moment before its pages are.
+                if refused.code != "invalid_state" or self._reactor.seconds() > until:
+                    raise DemoFailed(f"the server gives no link to its dashboard ({refused})") from None
+            await deferLater(self._reactor, _LOOK)
+        self._say(f"the dashboard, signed in (the link works once, until {moment(link['expires_at'])[-8:]}):")
+        self._say(f"  {link['url']}")
 
     async def _until_crawlers_are_here(self, manager: JobManager) -> None:
         until = self._reactor.seconds() + _READY_PATIENCE
@@ -247,13 +263,14 @@ class Demo:
         if "output" in line:
             self._say(f"files     {line['output']}")
 
-    async def _stay(self) -> None:
+    async def _stay(self, manager: JobManager) -> None:
         """Leave everything up until Ctrl-C."""
         data, sock = self._place.data, self._place.socket
         self._say("")
+        await self._open_the_door(manager)
         self._say(f"The server stays up at {sock} until Ctrl-C. In another terminal:")
         where = f"--data-dir {data}" + ("" if sock.parent.parent == data else f" --endpoint {sock}")
-        for command in ("status", "jobs", "crawlers", "account list"):
+        for command in ("token login", "top", "jobs", "crawlers", "account list"):
             self._say(f"  crawlsock {command} {where}")
         if self._place.ours:
             self._say(f"The files are in {self._place.output}; they go away with Ctrl-C.")

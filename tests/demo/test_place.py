@@ -64,6 +64,10 @@ class PlaceTests(SynchronousTestCase):
         """The commands of all children name files and addresses, and no token."""
         place = Place.make(str(self.scratch / "kept"))
         plan = Plan()
-        commands = [sample_command(plan), server_command(place), crawler_command(plan, place, 1, "http://127.0.0.1:1")]
+        commands = [
+            sample_command(plan),
+            server_command(Plan(), place, 8420),
+            crawler_command(plan, place, 1, "http://127.0.0.1:1"),
+        ]
         for command in commands:
             self.assertEqual([word for word in command if "glpat" in word or "cs_" in word], [])

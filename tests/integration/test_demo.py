@@ -9,10 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +25,13 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ("--projects", "10", "--items", "500", "--latency", "1")
 PATIENCE = 90.0
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leave a redirect to whoever asked."""
+
+    def redirect_request(self, *given: Any) -> None:
+        return None
 
 
 class DemoTests(SynchronousTestCase):
@@ -129,6 +141,63 @@ class DemoTests(SynchronousTestCase):
         _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("until Ctrl-C", err)
+        self.assert_nothing_is_left()
+
+    def test_the_page_has_the_numbers_of_the_summary(self) -> None:
+        """The printed link signs in, and at the end what the page is made of equals the JSON line, number by number."""
+        process = self.start("--stay")
+        assert process.stdout is not None and process.stderr is not None
+        link = next(line.strip() for line in process.stderr if "/login?code=" in line)
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        address, _, code = link.partition("/login?code=")
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), NoRedirect())
+        self.assertEqual(browser.open(link).status, 200)
+        form = urllib.parse.urlencode({"code": code}).encode()
+        signing_in = urllib.request.Request(f"{address}/login", form, {"Origin": address})
+        self.assertEqual(self.assertRaises(urllib.error.HTTPError, browser.open, signing_in).code, 303)
+        line = json.loads(process.stdout.readline())
+
+        def read(path: str) -> dict[str, Any]:
+            found: dict[str, Any] = json.load(browser.open(f"{address}/api/v1{path}"))
+            return found
+
+        self.assertEqual(read("/session")["role"], "admin")
+        wanted = (line["jobs_completed"], line["jobs_failed"], line["items_written"])
+
+        def overview() -> tuple[int, ...]:
+            found = read("/overview")
+            return (found["jobs"]["completed"], found["jobs"]["failed"], found["items"]["processed"])
+
+        # The sums of everything are taken now and then.
+        self.until(lambda: overview() == wanted, f"the overview says {wanted}, not {overview()}")
+        found = read("/overview")
+        self.assertEqual(sum(each["jobs"].get("completed", 0) for each in found["types"]), line["jobs_completed"])
+        self.assertEqual(found["crawlers"]["connected"], 2)
+
+        def charted() -> tuple[int, ...]:
+            minutes = read("/overview")["activity"]
+            return tuple(sum(each[name] for each in minutes) for name in ("completed", "failed", "items"))
+
+        self.until(lambda: charted() == wanted, f"the chart says {wanted}, not {charted()}")
+        self.until(lambda: read("/overview")["hosts"], "the crawlers tell what the sample allows")
+        (host,) = read("/overview")["hosts"]
+        self.assertEqual((host["host"].partition(":")[0], host["limit"]), ("127.0.0.1", 2650))
+        (top,) = (job for job in read("/jobs?limit=500")["jobs"] if "parent_id" not in job)
+        for progress in (
+            read("/progress?scope=all")["progress"],
+            read("/progress?scope=account&account=demo")["progress"],
+            read(f"/progress?scope=tree&job_id={top['job_id']}")["progress"],
+        ):
+            self.assertEqual((progress["jobs"]["completed"], progress["processed"]), (wanted[0], wanted[2]))
+        self.assertEqual(read("/jobs/counts")["jobs"]["completed"], line["jobs_completed"])
+        below = read(f"/jobs/{top['job_id']}/tree?limit=500")["children"]
+        own = top["progress"]["processed"]
+        self.assertEqual(sum(child["below"]["processed"] for child in below) + own, line["items_written"])
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=PATIENCE)
+        drain.join()
+        self.assertEqual(process.returncode, 0)
         self.assert_nothing_is_left()
 
     def test_ctrl_c_stops_and_removes_everything(self) -> None:
