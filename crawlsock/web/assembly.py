@@ -26,9 +26,11 @@ from crawlsock.web.gate import Gate
 from crawlsock.web.health import Doorkeeper, Live, Ready
 from crawlsock.web.login import Login, Logout, Session
 from crawlsock.web.metrics import MetricsPage
+from crawlsock.web.pages import Pages, dress
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import NotFound
 from crawlsock.web.site import Root, WebSite
+from crawlsock.web.static import StaticFiles, own
 
 _STOP_SECONDS: Final = 5.0
 
@@ -83,8 +85,9 @@ class Web:
         self.root.putChild(b"metrics", MetricsPage(self.metrics, self.doorkeeper))
         self.root.putChild(b"livez", Live())
         self.root.putChild(b"readyz", Ready(self.server.checks, self.doorkeeper))
-        # Others hang theirs here:
-        # self.root.fallback = pages for everything else.
+        dress(self.renderer, own())
+        self.root.putChild(b"static", StaticFiles(own()))
+        self.root.fallback = Pages(self.clock, self.gate, self.server.calls, self.renderer)
 
     def _now(self) -> Settings:
         return self.settings.current

@@ -50,9 +50,11 @@ class Login(WebResource):
 
     async def get(self, request: WebRequest) -> Answer:
         """Show the button, or, without a code, how to get a link."""
-        codes = parse_qs(request.uri.partition(b"?")[2].decode("ascii", "replace")).get("code", [])
+        query = parse_qs(request.uri.partition(b"?")[2].decode("ascii", "replace"))
+        codes = query.get("code", [])
         code = codes[0] if len(codes) == 1 and _CODE.fullmatch(codes[0]) else None
-        return self._page(200, code=code, failed=False)
+        # Pages lead here when a sign-in has ended under them.
+        return self._page(200, code=code, failed=False, ended=query.get("reason") == ["ended"])
 
     async def post(self, request: WebRequest) -> Answer:
         """Use the code up, and give the browser its cookie."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from posixpath import dirname, normpath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +36,10 @@ CONTENT_TYPES: Final[Mapping[str, str]] = MappingProxyType(
         ".txt": "text/plain; charset=utf-8",
     }
 )
+_ENTRY: Final = "js/app.js"
+_IMPORT: Final = re.compile(rb'^(?:import|export|\}) .*?"(\.[^"]+)";$', re.MULTILINE)
+"""A static import; those of screens are dynamic, and come when the screen does."""
+_OTHERS: Final = "vendor/"
 _LICENCE: Final = "LICENSE"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _SMALLEST: Final = 256
@@ -79,28 +85,16 @@ def pack(body: bytes) -> bytes | None:
     return packed if len(packed) < len(body) else None
 
 
-class StaticFiles(WebResource):
-    """Serve the files below ``/static/<version>/``.
+@frozen
+class Library:
+    """Hold all files of one version.
 
     :ivar version: the hash of all names and contents.
     :ivar files: by path.
     """
 
-    isLeaf = True
-    has_rest = True
-
-    def __init__(self, folder: Traversable | None = None) -> None:
-        super().__init__()
-        folder = files("crawlsock.web").joinpath("static") if folder is None else folder
-        whole = sha256()
-        self.files: dict[str, StaticFile] = {}
-        for path, body in walk(folder):
-            digest = sha256(body).digest()
-            whole.update(path.encode() + b"\0" + digest)
-            self.files[path] = StaticFile(
-                body, pack(body), _content_type(path.rpartition("/")[2]) or "", digest.hex()[:32]
-            )
-        self.version = whole.hexdigest()[:16]
+    version: str
+    files: Mapping[str, StaticFile]
 
     @property
     def base(self) -> str:
@@ -109,19 +103,72 @@ class StaticFiles(WebResource):
 
     @property
     def modules(self) -> list[str]:
-        """Scripts that every page needs, for the browser to fetch at once: all but those that come with a screen."""
-        return [
-            path
-            for path in self.files
-            if (path.startswith("js/") and not path.startswith("js/screens/") and path != "js/theme.js")
-            or path == "vendor/standalone.module.js"
-        ]
+        """Scripts that every page needs, for the browser to fetch at once: what the first one imports, and so on."""
+        found: list[str] = []
+        waiting = [_ENTRY] if _ENTRY in self.files else []
+        while waiting:
+            path = waiting.pop()
+            if path in found or path not in self.files:
+                continue
+            found.append(path)
+            waiting += [normpath(f"{dirname(path)}/{each}") for each in _imports(self.files[path].body)]
+        return sorted(found)
+
+
+def _imports(script: bytes) -> list[str]:
+    return [each.decode() for each in _IMPORT.findall(script)]
+
+
+def without_comments(body: bytes) -> bytes:
+    """Blank the lines that hold nothing but a comment. Lines keep their numbers, so what a browser's console says about
+    a line is true of the source.
+    """
+    shown: list[bytes] = []
+    inside = False
+    for line in body.split(b"\n"):
+        bare = line.strip()
+        opens = bare.startswith(b"/*")
+        is_comment = inside or opens or bare.startswith(b"//")
+        inside = (inside or opens) and not bare.endswith(b"*/")
+        shown.append(b"" if is_comment else line)
+    return b"\n".join(shown)
+
+
+def load(folder: Traversable) -> Library:
+    """Read and compress what may be served of a folder. What is of others is served as they made it."""
+    whole = sha256()
+    found: dict[str, StaticFile] = {}
+    for path, source in walk(folder):
+        commented = path.endswith((".js", ".css")) and not path.startswith(_OTHERS)
+        body = without_comments(source) if commented else source
+        digest = sha256(body).digest()
+        whole.update(path.encode() + b"\0" + digest)
+        content_type = _content_type(path.rpartition("/")[2]) or ""
+        found[path] = StaticFile(body, pack(body), content_type, digest.hex()[:32])
+    return Library(whole.hexdigest()[:16], MappingProxyType(found))
+
+
+@cache
+def own() -> Library:
+    """Return the files of the dashboard. They cannot change while the process lives, so they are read once."""
+    return load(files("crawlsock.web").joinpath("static"))
+
+
+class StaticFiles(WebResource):
+    """Serve the files below ``/static/<version>/``."""
+
+    isLeaf = True
+    has_rest = True
+
+    def __init__(self, library: Library) -> None:
+        super().__init__()
+        self._library = library
 
     async def get(self, request: WebRequest) -> Answer:
         """Send a file, compressed where the browser takes that, or say that it has not changed."""
         version, *parts = (part.decode("utf-8", "replace") for part in request.postpath or [b""])
-        file = self.files.get("/".join(parts))
-        if file is None or version != self.version:
+        file = self._library.files.get("/".join(parts))
+        if file is None or version != self._library.version:
             raise Problem("not_found", "there is no such file in this version; load the page again")
         packed = file.packed if _takes_gzip(request.getHeader("Accept-Encoding")) else None
         tag = f'"{file.tag}"' if packed is None else f'"{file.tag}-gz"'

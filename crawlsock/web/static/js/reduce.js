@@ -38,14 +38,15 @@ export function sums(entities) {
   };
 }
 
-function progressed(job, event) {
+// `last`: the event of an end, whose word on progress is the last one, also with a number that was heard already.
+function progressed(job, event, last = false) {
   const before = job.progress;
   if (event.attempt !== undefined && event.attempt < job.attempt) return job;
   const same = event.attempt === undefined || event.attempt === job.attempt;
-  if (same && before?.seq !== undefined && event.seq !== undefined && event.seq <= before.seq) return job;
+  if (!last && same && before?.seq !== undefined && event.seq !== undefined && event.seq <= before.seq) return job;
   const entities = { ...(before?.entities ?? {}), ...(event.entities ?? {}) };
   const { percent, rate, time_left, message, ...kept } = before ?? { scope: "job", job_id: job.job_id };
-  const progress = { ...kept, ...sums(entities), seq: event.seq, stage: event.stage, entities, updated_at: event.at };
+  const progress = { ...kept, ...sums(entities), seq: event.seq ?? before?.seq, stage: event.stage ?? before?.stage, entities, updated_at: event.at };
   for (const name of ["percent", "rate", "time_left", "message"]) {
     if (event[name] !== undefined && event[name] !== null) progress[name] = event[name];
   }
@@ -77,7 +78,7 @@ export function applyToJob(job, event) {
   if (event.kind === "job_cancel_requested") return { ...job, cancel_requested: true };
   const state = stateAfter(event);
   if (state === undefined) return job;
-  const after = { ...job, state, attempt: event.attempt ?? job.attempt };
+  const after = { ...(event.entities ? progressed(job, event, true) : job), state, attempt: event.attempt ?? job.attempt };
   if (event.reason) after.reason = event.reason;
   // With a crawler, pausing is only asked for: it keeps the job, and its state.
   if (event.kind === "job_paused") after.pause_requested = HELD.has(state);
