@@ -57,7 +57,8 @@ def normalise(message: str, names: Collection[str] = ()) -> str:
     text = _QUOTED.sub("<value>", message[:MOST_READ])
     known = frozenset(names)
     text = _WORD.sub(lambda match: _plain(match[0], known), text)
-    return _BLANK.sub(" ", text).strip()[:MOST_KEPT].rstrip()
+    # A date and a time of day, with a blank between them, are one moment.
+    return _BLANK.sub(" ", text).replace("<time> <time>", "<time>").strip()[:MOST_KEPT].rstrip()
 
 
 def fingerprint(error_type: str, category: str, normal: str) -> str:

@@ -7,7 +7,7 @@ not found, and does not go on, is over. Each kind has one function here, and tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -53,7 +53,7 @@ def examine(seen: Watched, limits: Limits) -> Verdict:
     known: Mapping[Key, OpenIncident] = {(each.kind, each.subject, each.account): each for each in seen.open}
     findings: list[Finding] = []
     going_on: set[Key] = set()
-    for judge in _JUDGES:
+    for judge in _JUDGES.values():
         for case in judge(seen, limits, known):
             finding = case.finding
             key = (finding.kind, finding.subject, finding.account)
@@ -63,7 +63,10 @@ def examine(seen: Watched, limits: Limits) -> Verdict:
             going_on.add(key)
             if incident is None or finding.count > incident.counted:
                 findings.append(told(finding, limits.notify_from))
-    over = [(each.incident_id, each.counted) for key, each in known.items() if key not in going_on]
+    # A kind that is not ours belongs to a newer server beside this one, and is closed by it.
+    over = [
+        (each.incident_id, each.counted) for key, each in known.items() if key not in going_on and each.kind in _JUDGES
+    ]
     return Verdict(findings, over)
 
 
@@ -204,14 +207,15 @@ def _feed(seen: Watched, limits: Limits, known: Mapping[Key, OpenIncident]) -> I
         )
 
 
-_JUDGES: Final[Sequence[Callable[[Watched, Limits, Mapping[Key, OpenIncident]], Iterable[_Case]]]] = (
-    _thresholds,
-    _losses,
-    _poison,
-    _refused,
-    _stalled,
-    _feed,
-)
+_Judge = Callable[[Watched, Limits, Mapping[Key, OpenIncident]], Iterable[_Case]]
+_JUDGES: Final[Mapping[str, _Judge]] = {
+    "error_threshold": _thresholds,
+    "crawler_lost": _losses,
+    "job_poison": _poison,
+    "credential_refused": _refused,
+    "queue_stalled": _stalled,
+    "feed_standing_still": _feed,
+}
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,1 @@
+"""What failures mean, what is an incident, and how people are told."""
