@@ -120,7 +120,7 @@ class EventStream(WebResource):
             if position is None:
                 position = await self._channels.begin(filter)
             else:
-                await self._channels.check(filter, position)
+                await self._check_position(filter, position)
         except BaseException:
             self._give_back(owner)
             raise
@@ -156,6 +156,15 @@ class EventStream(WebResource):
             name = next((each for each in parts if each in _PARAMETERS), "kinds")
             raise _invalid(name, refusal.message.removeprefix("data.").removeprefix("filter.")) from None
         return wanted, position
+
+    async def _check_position(self, filter: Filter, position: str) -> None:
+        """Refuse a position that no store gave, while it can still be said."""
+        try:
+            await self._channels.check(filter, position)
+        except Refusal as refusal:
+            if refusal.code is ErrorCode.INVALID_MESSAGE:
+                raise _invalid("position", refusal.message) from None
+            raise
 
     async def _check_sight(self, caller: Caller, wanted: Mapping[str, Any]) -> None:
         """Refuse what the caller may not see, in the words for what is not there."""

@@ -15,7 +15,7 @@ from crawlsock.feed import channel as channel_module
 from crawlsock.feed.channels import QUICKEST, Channels, Seat
 from crawlsock.feed.filter import Filter
 from crawlsock.feed.sheet import Item
-from crawlsock.store.values import Demand, JobFilter, JobRef, NewSession, Progress
+from crawlsock.store.values import Demand, JobFilter, JobPage, JobRef, NewSession, Progress
 from crawlsock.wire.errors import Refusal
 from tests.feed.test_hub import HubCase
 
@@ -184,7 +184,12 @@ class SharingTests(ChannelsCase):
         self.prune()
         asked: list[JobFilter] = []
         jobs = self.store.jobs
-        self.patch(self.store, "jobs", lambda wanted: asked.append(wanted) or jobs(wanted))
+
+        def counted(wanted: JobFilter) -> Deferred[JobPage]:
+            asked.append(wanted)
+            return jobs(wanted)
+
+        self.patch(self.store, "jobs", counted)
         self.store.slow = True
         watchers = [Watcher(self).sit(position) for _ in range(20)]
         self.store.slow = False
