@@ -114,6 +114,10 @@ class Vault:
         """Tell whether it is sealed with the first key: one that is not keeps an old key from going."""
         return bytes(sealed[1 : 1 + _KEY_ID_BYTES]) == self._first
 
+    def knows(self, sealed: bytes) -> bool:
+        """Tell whether the key that it was sealed with is here; its first five bytes say which."""
+        return bytes(sealed[1 : 1 + _KEY_ID_BYTES]) in self._ciphers
+
     def open(self, sealed: bytes, binding: Binding) -> Secrets:
         """Return the secrets. Raises `VaultError` when the key, or what they are bound to, is another one."""
         sealed = bytes(sealed)

@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("token", "Make and revoke the tokens that peers show."),
     "migrate": ("migrate", "Bring the database's schema to this version."),
     "status": ("crawlers", "Show the server's state."),
+    "doctor": ("doctor", "Check what can be wrong with an installation."),
     "schema": ("schema", "Show the messages of the protocol."),
     "config": ("config", "Show and change the server's settings."),
 }

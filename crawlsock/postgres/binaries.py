@@ -88,6 +88,15 @@ def find_installation(
     )
 
 
+def complete(prefer: str | None = None) -> list[tuple[str, Path]]:
+    """Return origin and directory of all programs that are complete, newest first; runs and copies nothing."""
+    return [
+        (origin, place)
+        for origin, place in _candidates(prefer, None)
+        if all((place / name).is_file() for name in _REQUIRED)
+    ]
+
+
 def _candidates(prefer: str | None, bin_dir: Path | None) -> Iterator[tuple[str, Path]]:
     if bin_dir is not None:
         yield "given", bin_dir
