@@ -23,7 +23,6 @@ from crawlsock.config import Settings
 
 _DESCRIPTORS_A_CONNECTION: Final = 2
 _DESCRIPTORS_BESIDE: Final = 256
-_LONGEST_SOCKET: Final = 107
 _PATIENCE: Final = 5.0
 _MANY_RESTARTS: Final = 3
 
@@ -84,6 +83,21 @@ def who_has_port(host: str, port: int) -> Listener | None:
     return Listener()
 
 
+def who_holds(path: Path, locks: Path = Path("/proc/locks")) -> Listener | None:
+    """Return who holds the lock of a file, as the kernel lists it. Trying it would keep a server from starting."""
+    try:
+        inode = path.stat().st_ino
+        listed = locks.read_text()
+    except OSError:
+        return None
+    for line in listed.splitlines():
+        words = line.split()
+        if "FLOCK" in words and any(word.count(":") == 2 and word.endswith(f":{inode}") for word in words):
+            pid = next((int(word) for word in words[1:] if word.isdigit()), None)
+            return Listener(pid, "" if pid is None else _name(pid))
+    return None
+
+
 def _name(pid: int) -> str:
     try:
         return psutil.Process(pid).name()
@@ -96,16 +110,6 @@ def check_socket(settings: Settings) -> tuple[Finding, Listener | None]:
     path = settings.socket_path
     if path is None:
         return skipped("socket", "the endpoint is no Unix socket"), None
-    if len(str(path).encode()) > _LONGEST_SOCKET:
-        return (
-            bad(
-                "socket",
-                f"{path} is longer than the {_LONGEST_SOCKET} bytes that the path of a socket may have",
-                "set runtime_dir to a shorter directory",
-                Exit.BAD_CONFIGURATION,
-            ),
-            None,
-        )
     try:
         listener = who_has_socket(path)
     except OSError as error:
@@ -113,6 +117,10 @@ def check_socket(settings: Settings) -> tuple[Finding, Listener | None]:
         return bad("socket", f"{path} is out of reach ({error.strerror})", remedy, Exit.NOT_ALLOWED), None
     if listener is not None:
         return ok("socket", f"{path}, {listener} listens"), listener
+    holder = who_holds(settings.data_dir / "server_id")
+    if holder is not None:
+        remedy = "if it does not end its start soon, its log says what it waits for: the database, as a rule"
+        return warn("socket", f"{holder} has the data directory, and does not listen on {path} (yet)", remedy), None
     if path.exists():
         return skipped("socket", f"{path} was left by a server that is gone; the next start takes it over"), None
     return skipped("socket", f"nobody listens: there is no {path}"), None
@@ -146,7 +154,7 @@ def check_port(check: str, endpoint: str | None, server: Listener | None) -> Fin
             return bad(check, f"the server runs, and does not listen on {where}", remedy, Exit.NOT_REACHABLE)
         return ok(check, f"{where} is free")
     if server is None or (holder.pid is not None and holder.pid != server.pid):
-        name = check.replace(" ", "_")
+        name = check.split()[0]
         return bad(
             check,
             f"{where} is taken by {holder}",
