@@ -47,7 +47,8 @@ SCREENS: Final = (
 STATES: Final = ("running", "assigned", "queued", "waiting_credential", "paused", "completed", "failed", "cancelled")
 TABS: Final = (
     ("All", ()),
-    ("Running", ("running", "assigned")),
+    ("Running", ("running",)),
+    ("Assigned", ("assigned",)),
     ("Queued", ("queued",)),
     ("Waiting for credential", ("waiting_credential",)),
     ("Paused", ("paused",)),

@@ -20,10 +20,13 @@ _HIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff0-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+_BLANK: Final = re.compile("[\\s\u2800\ufeff]*")
+_ANY: Final = re.compile(".", re.DOTALL)
 _NAMES: Final[Mapping[int, str]] = {
-    0x00: "NUL", 0x07: "BEL", 0x08: "BS", 0x09: "TAB", 0x0A: "LF", 0x0D: "CR", 0x1B: "ESC", 0x7F: "DEL", 0xAD: "SHY",
-    0x61C: "ALM", 0x200B: "ZWSP", 0x200E: "LRM", 0x200F: "RLM", 0x202A: "LRE", 0x202B: "RLE", 0x202C: "PDF",
-    0x202D: "LRO", 0x202E: "RLO", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xFEFF: "BOM",
+    0x00: "NUL", 0x07: "BEL", 0x08: "BS", 0x09: "TAB", 0x0A: "LF", 0x0D: "CR", 0x1B: "ESC", 0x20: "SP", 0x7F: "DEL",
+    0xA0: "NBSP", 0xAD: "SHY", 0x61C: "ALM", 0x200B: "ZWSP", 0x200E: "LRM", 0x200F: "RLM", 0x202A: "LRE", 0x202B: "RLE",
+    0x202C: "PDF", 0x202D: "LRO", 0x202E: "RLO", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
+    0xFEFF: "BOM",
 }  # fmt: skip
 
 
@@ -33,7 +36,8 @@ def text(value: object, lines: bool = False) -> Markup:
         return Markup(f'<span class="none">{NONE}</span>')
     shown, start = Markup(), 0
     whole = str(value)
-    for match in _HIDDEN.finditer(whole):
+    # A name of blanks alone shows nothing: each is marked.
+    for match in (_ANY if _BLANK.fullmatch(whole) else _HIDDEN).finditer(whole):
         if lines and match[0] in "\n\t":
             continue
         code = f"U+{ord(match[0]):04X}"

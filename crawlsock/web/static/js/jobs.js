@@ -13,7 +13,8 @@ export const ENDED = new Set(["completed", "failed", "cancelled"]);
 /** The tabs of the jobs list: a key, a label, and the states that it shows (none: all). */
 export const TABS = [
   { key: "all", label: "All", states: [] },
-  { key: "active", label: "Running", states: ["running", "assigned"] },
+  { key: "running", label: "Running", states: ["running"] },
+  { key: "assigned", label: "Assigned", states: ["assigned"] },
   { key: "queued", label: "Queued", states: ["queued"] },
   { key: "waiting", label: "Waiting for credential", states: ["waiting_credential"] },
   { key: "paused", label: "Paused", states: ["paused"] },
@@ -98,6 +99,13 @@ export function applies(verb, job) {
   if (verb === "pause") return !job.pause_requested;
   if (verb === "cancel") return !job.cancel_requested;
   return true;
+}
+
+/** The colour of many jobs together: that of the work while something lives, then that of the worst end. */
+export function toneOf(jobs = {}) {
+  const some = (states) => [...states].some((state) => Number(jobs[state] ?? 0));
+  if (some(LIVE)) return "running";
+  return some(["failed"]) ? "failed" : some(["completed"]) ? "completed" : "cancelled";
 }
 
 /** What a job is about, in a few words: untrusted text. */

@@ -13,6 +13,8 @@ import { makeStore } from "./store.js";
 const QUIET = 20000; // without a word for so long we ask whether the server is there: its pings are not shown to scripts
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10000;
+const SLEEP = 20000; // a page that nobody sees gives its connection back: browsers have only six for one server
+const MOST_REFUSED = 3; // streams that never said hello, before the position is taken to be the reason
 
 /**
  * What the indicator shows. `state`: idle (no stream wanted), connecting, live, paused, reconnecting. `at`: when, by our own
@@ -27,6 +29,8 @@ let position = null;
 let paused = false;
 let failures = 0;
 let retryTimer = null;
+let refused = 0;
+let asleep = null;
 let ready = null; // {promise, resolve}: the stream that is being opened has said hello
 
 function show(state, heard = false) {
@@ -60,7 +64,10 @@ function close() {
 
 function connect() {
   close();
+  const dropped = position !== null && refused >= MOST_REFUSED;
+  if (dropped) position = null;
   const resumes = position !== null;
+  refused += 1;
   const opened = new EventSource(BASE + "/events" + writeQuery({ ...filter, position }));
   source = opened;
   let greeted = false;
@@ -70,8 +77,10 @@ function connect() {
     serverClock.note(hello.at);
     position = message.lastEventId || hello.position;
     failures = 0;
+    refused = 0;
     show("live", true);
     ready?.resolve();
+    if (dropped && !greeted) tell("events", { events: [], gap: true, snapshot: false, at: hello.at });
     // Opened without a position: between the page's data and this moment something may have happened.
     if (!resumes && !greeted) tell("reset");
     greeted = true;
@@ -133,9 +142,19 @@ setInterval(async () => {
 }, 5000);
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && liveState.get().state === "reconnecting" && retryTimer) {
+  clearTimeout(asleep);
+  asleep = null;
+  if (document.hidden) {
+    asleep = setTimeout(close, SLEEP);
+  } else if (!paused && filter !== null && source === null) {
+    // After a sleep, or while we wait to try again: somebody looks, so now. What was missed comes first.
     failures = 0;
-    retry(true);
+    if (retryTimer) {
+      retry(true);
+    } else {
+      show("connecting");
+      connect();
+    }
   }
 });
 
@@ -146,6 +165,7 @@ export function follow(wanted) {
   filter = wanted;
   position = null;
   failures = 0;
+  refused = 0;
   let resolve;
   const promise = new Promise((done) => (resolve = done));
   ready = { promise, resolve };

@@ -7,6 +7,8 @@
 // The last two ranges: tags, and surrogates without their other half.
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udfff]/gu;
 
+const BLANK = /^[\s\u2800]*$/u;
+
 const NAMES = {
   0x00: "NUL",
   0x07: "BEL",
@@ -15,7 +17,9 @@ const NAMES = {
   0x0a: "LF",
   0x0d: "CR",
   0x1b: "ESC",
+  0x20: "SP",
   0x7f: "DEL",
+  0xa0: "NBSP",
   0xad: "SHY",
   0x61c: "ALM",
   0x200b: "ZWSP",
@@ -43,7 +47,9 @@ export function pieces(value, lines = false) {
   const text = typeof value === "string" ? value : String(value ?? "");
   const found = [];
   let from = 0;
-  for (const match of text.matchAll(HIDDEN)) {
+  // A name of blanks alone shows nothing: each is marked.
+  const hidden = text !== "" && BLANK.test(text) ? /./gsu : HIDDEN;
+  for (const match of text.matchAll(hidden)) {
     if (lines && (match[0] === "\n" || match[0] === "\t")) continue;
     if (match.index > from) found.push(text.slice(from, match.index));
     const point = match[0].codePointAt(0);

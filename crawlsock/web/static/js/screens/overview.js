@@ -40,7 +40,7 @@ function Activity({ activity }) {
   const times = activity.map((each) => Date.parse(each.minute) / 1000);
   const of = (name) => activity.map((each) => each[name]);
   const sum = (name) => exact(total(of(name)));
-  return html`<div class="grid-2">
+  return html`<div class="grid-2 charts">
     <${Chart}
       label="Jobs a minute"
       times=${times}

@@ -19,10 +19,10 @@ export function Panel({ title, id, note, actions, class: name = "", children }) 
   </section>`;
 }
 
-/** Names and values. Those whose value is undefined, null or "" are left out. */
-export function Pairs({ items }) {
+/** Names and values; a third `true` gives one the whole row. Those whose value is undefined, null or "" are left out. */
+export function Pairs({ items, tight = false }) {
   const shown = items.filter(([, value]) => value !== undefined && value !== null && value !== "");
-  return html`<dl class="pairs">${shown.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class=${tight ? "pairs tight" : "pairs"}>${shown.map(([name, value, whole]) => html`<div key=${name} class=${whole ? "whole" : undefined}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 /** Copy a text to the clipboard. */

@@ -1,6 +1,7 @@
 // The panels of a job's page but its tree: progress, why it waits, attempts, events, errors, what it was given.
 
 import { get, part } from "../../api.js";
+import { toneOf } from "../../jobs.js";
 import { address } from "../../address.js";
 import { control, line } from "../../commands.js";
 import { bytes, clock, counted, duration, percent, rate, title, words } from "../../format.js";
@@ -75,7 +76,7 @@ export function Progress({ job }) {
   const below = family && tree.data?.progress;
   return html`<${Panel} title="Progress" id="progress">
     ${!progress && !below && html`<${Empty} title="Nothing has been reported yet.">A crawler reports as soon as it works on it.<//>`}
-    ${below && html`<${Far} label="With all jobs below it" view=${below} tone=${Number(below.jobs?.failed ?? 0) ? "failed" : "running"} running=${Number(below.jobs?.running ?? 0) > 0} />
+    ${below && html`<${Far} label="With all jobs below it" view=${below} tone=${toneOf(below.jobs)} running=${Number(below.jobs?.running ?? 0) > 0} />
       <p class="pace">${Object.entries(below.jobs ?? {}).filter(([, count]) => Number(count)).map(([state, count]) => html`<a key=${state} href=${address("/jobs", { root_id: job.root_id, states: state })}>${exact(count)} ${words(state)}</a>`)}</p>`}
     ${progress && html`<${Far} label=${below ? "This job by itself" : "This job"} view=${progress} tone=${job.state} running=${job.state === "running"} />
       <${Pace} job=${job} />
@@ -189,19 +190,19 @@ export function Errors({ job }) {
 export function Facts({ job }) {
   const waits = ["queued", "waiting_credential", "paused"].includes(job.state);
   return html`<${Panel} title="About it" id="facts">
-    <${Pairs}
+    <${Pairs} tight=${true}
       items=${[
-        ["Id", html`<code class="id">${job.job_id}</code>`],
+        ["Id", html`<code class="id">${job.job_id}</code>`, true],
         ["Type", html`<a href=${address("/jobs", { type: job.type })}>${job.type}</a>`],
         ["Account", html`<a href=${address("/jobs", { account: job.account })}><${Text} value=${job.account} /></a>`],
         ["Host", job.host && html`<${Text} value=${job.host} />`],
-        ["Path", job.namespace_path && html`<${Text} value=${job.namespace_path} />`],
-        ["Name", job.name && html`<${Text} value=${job.name} />`],
+        ["Path", job.namespace_path && html`<${Text} value=${job.namespace_path} />`, true],
+        ["Name", job.name && html`<${Text} value=${job.name} />`, true],
         ["Entity", job.entity_id && html`<${Text} value=${job.entity_id} />`],
         ["Crawler", job.crawler_id && html`<a href=${address("/jobs", { crawler_id: job.crawler_id })}><${Text} value=${job.crawler_id} /></a>`],
         ["Priority", exact(job.priority)],
         ["Labels", job.labels?.length ? html`<${Text} value=${job.labels.join(", ")} />` : null],
-        ["Key", job.job_key && html`<${Text} value=${job.job_key} />`],
+        ["Key", job.job_key && html`<${Text} value=${job.job_key} />`, true],
         ["Estimated size", isNumber(job.estimated_size) ? exact(job.estimated_size) : null],
         ["Created", html`<${Ago} at=${job.created_at} />`],
         ["Not before", waits ? html`<${Ago} at=${job.run_at} />` : null],

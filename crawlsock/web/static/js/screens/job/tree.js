@@ -4,7 +4,7 @@ import { get, part } from "../../api.js";
 import { address, jobPage } from "../../address.js";
 import { counted, percent, rate, words } from "../../format.js";
 import { applyEvents, asking, pagesOf, plant, refused, rows as flatten, take, toggle, wanted } from "../../forest.js";
-import { STATES, subject } from "../../jobs.js";
+import { STATES, subject, toneOf } from "../../jobs.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib.js";
 import { isPaused, listen } from "../../live.js";
 import { exact, isNumber, total } from "../../numbers.js";
@@ -54,7 +54,7 @@ function Row({ row, at, top, active, flip, again }) {
     <a class="tree-name" tabindex="-1" href=${jobPage(job.job_id)}><${Text} value=${subject(job) || job.job_id} cut=${true} /></a>
     <span class="tree-state"><${StateBadge} job=${job} /></span>
     <span class="tree-bar" title=${summary(below)}
-      ><${Bar} value=${known ? Number(below.percent) / 100 : job.state === "running" ? null : 0} tone=${failed ? "failed" : job.state} label=${known ? percent(below.percent) : "not known how far"} /><span class="num">${known ? percent(below.percent) : ""}</span></span
+      ><${Bar} value=${known ? Number(below.percent) / 100 : job.state === "running" ? null : 0} tone=${toneOf(below.jobs)} label=${known ? percent(below.percent) : "not known how far"} /><span class="num">${known ? percent(below.percent) : ""}</span></span
     >
     <span class="tree-count num">${row.leaf ? "" : counted(below.descendants, "job")}${failed && !row.leaf ? html` <span class="bad">${exact(failed)} failed</span>` : ""}</span>
     <span class="tree-rate num">${isNumber(below.rate) && Number(below.rate) > 0 ? rate(below.rate) : ""}</span>
