@@ -6,12 +6,10 @@ decided elsewhere.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import resource
 import signal
-import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ import crawlsock
 from crawlsock.config import ConfigError, LiveSettings, Loaded, Settings
 from crawlsock.config.errors import BAD_CONFIGURATION
 from crawlsock.feed import Hub
+from crawlsock.identity import Identity
 from crawlsock.incidents.notifier import ChannelError
 from crawlsock.interfaces import IMessagePlugin, INotifier
 from crawlsock.lifecycle import Lifecycle, LifecycleService, end_process
@@ -33,16 +32,18 @@ from crawlsock.masking import Masker, passwords_of_dsn
 from crawlsock.metrics.database import DatabaseMetrics
 from crawlsock.postgres import EmbeddedPostgres, EmbeddedPostgresError, PostgresSupervisor
 from crawlsock.progress import ProgressTracker
-from crawlsock.secrets import Vault, VaultError, read_private, write_once
+from crawlsock.secrets import Vault, VaultError
 from crawlsock.server.assembly import Server
+from crawlsock.server.checks import BAD
 from crawlsock.server.database_symptoms import DatabaseSymptoms, SocketSymptoms
-from crawlsock.server.listener import IN_USE, SocketServer
+from crawlsock.server.listener import SocketServer
 from crawlsock.server.routes import RouteError
 from crawlsock.server.tokens import ensure_tokens
 from crawlsock.store.database import Database
 from crawlsock.store.errors import Unsuitable
 from crawlsock.store.migrate import MigrationError, Migrator, SchemaTooNew, newest_migration
 from crawlsock.store.postgres import PostgresStore
+from crawlsock.systemd import Manager, Notifier
 from crawlsock.web.assembly import Web
 from crawlsock.wire.catalog import CatalogError
 
@@ -52,6 +53,8 @@ FEED_PACE: Final = 0.02
 """Seconds between two looks into the feed, at least, while somebody follows it."""
 _START_DEADLINE: Final = 90.0
 _WORDS_FOR_WAITING: Final = 5.0
+_STUCK_SECONDS: Final = 60.0
+"""A group of writes that takes this long will not end: every statement has a deadline far below."""
 _DESCRIPTORS_A_CONNECTION: Final = 2
 """A crawler's socket, and what watches its process."""
 _DESCRIPTORS_BESIDE: Final = 256
@@ -84,6 +87,7 @@ class Crawlsock:
     after a stop, which makes all of them anew.
 
     :param logs: the process's log, whose level follows the settings; None in tests that have none.
+    :param manager: the service manager to keep informed, if there is one.
     """
 
     _log = Logger()
@@ -93,8 +97,9 @@ class Crawlsock:
     hub: Hub
     web: Web
 
-    def __init__(self, loaded: Loaded, reactor: Any, logs: Logs | None = None) -> None:
+    def __init__(self, loaded: Loaded, reactor: Any, logs: Logs | None = None, manager: Manager | None = None) -> None:
         self.settings = LiveSettings(loaded)
+        self.notifier = Notifier(reactor, manager, self._status, self._well)
         self._reactor = reactor
         self._logs = logs
         self.masker = logs.masker if logs is not None else Masker()
@@ -113,6 +118,16 @@ class Crawlsock:
 
     def reload(self) -> None:
         """Read the configuration again and take what may change; a bad one is logged and changes nothing."""
+        if self._parts is None or not self._parts.running:
+            self._reload()
+            return
+        self.notifier.reloading()
+        try:
+            self._reload()
+        finally:
+            self.notifier.ready()
+
+    def _reload(self) -> None:
         try:
             changes = self.settings.reload()
         except ConfigError as error:
@@ -136,6 +151,7 @@ class Crawlsock:
         self._allow_descriptors(settings.max_connections)
         try:
             server_id = self._identity.take()
+            self.notifier.starting("starting: waiting for the database")
             dsn = await self._find_database(settings)
             self._parts = self._build(settings, dsn, server_id)
             await self._parts.start()
@@ -147,6 +163,7 @@ class Crawlsock:
         _settle_memory()
         if self._logs is not None:
             self._following = self.settings.subscribe(self._follow)
+        self.notifier.ready()
         self._log.info("crawlsock {version} is ready", version=crawlsock.__version__, server_id=self.server.server_id)
 
     async def _stop(self) -> None:
@@ -155,11 +172,27 @@ class Crawlsock:
             self._following = None
         parts, self._parts = self._parts, None
         if parts is not None:
+            self.notifier.stopping("stopping: leading the connections out")
             await parts.stop()
         postgres, self._postgres = self._postgres, None
         if postgres is not None:
             await postgres.stopService()
+        self.notifier.stop()
         self._identity.release()
+
+    def _status(self) -> str:
+        """Say in a sentence how the server is, for the service manager."""
+        wrong = [f"{each.check}: {each.summary}" for each in self.server.checks.lines() if each.state == BAD]
+        crawlers = len(self.server.pool.by_role("crawler"))
+        well = f"{crawlers} crawlers connected, {self.server.dispatcher.assigned} jobs given out"
+        return "; ".join([*wrong, well])
+
+    def _well(self) -> bool:
+        """Tell whether restarting this process would be wrong: its timers run and its writes are committed or refused.
+
+        A database that is away is no reason: writes are refused then, and another process would not reach it either.
+        """
+        return self.server.lag.overdue < _STUCK_SECONDS and self.store.group.busy_for < _STUCK_SECONDS
 
     async def _find_database(self, settings: Settings) -> str:
         """Return the address of the database, starting the embedded one when there is no other."""
@@ -341,45 +374,6 @@ class _Tokens:
         """Do nothing."""
 
 
-class Identity:
-    """The id of the server that has a data directory, the same after every restart, and held by one process.
-
-    Sessions belong to a server by its id. Two processes with one id would take each other's crawlers for lost.
-    """
-
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / "server_id"
-        self._lock: int | None = None
-
-    def take(self) -> str:
-        """Return the id, made at first start, and hold it. Raise `StartError` when another process does."""
-        try:
-            text = read_private(self._path)
-        except FileNotFoundError:
-            text = write_once(self._path, f"{uuid.uuid4()}\n")
-        try:
-            server_id = str(uuid.UUID(text.strip()))
-        except ValueError:
-            raise StartError(f"{self._path} holds no server id; remove it, and the server makes another") from None
-        # The kernel ends the lock with the process, however that ends.
-        lock = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise StartError(
-                f"another server uses {self._path.parent}; stop it, or give this one its own data_dir", IN_USE
-            ) from None
-        self._lock = lock
-        return server_id
-
-    def release(self) -> None:
-        """Hold the id no longer. Again is fine."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
 def _http_client(reactor: Any) -> Any:
     from treq.client import HTTPClient
     from twisted.web.client import Agent, HTTPConnectionPool
@@ -392,7 +386,7 @@ def _http_client(reactor: Any) -> Any:
 
 def make_service(loaded: Loaded, reactor: IReactorCore, logs: Logs | None = None) -> CrawlsockService:
     """Make the service of one server; nothing happens before it is started."""
-    return CrawlsockService(Crawlsock(loaded, reactor, logs), reactor)
+    return CrawlsockService(Crawlsock(loaded, reactor, logs, Manager.from_environment(os.environ)), reactor)
 
 
 def _settle_memory() -> None:

@@ -50,5 +50,9 @@ class ReactorLag:
         now = self._clock.seconds()
         while self._worst and self._worst[0][0] < now - RECENT:
             self._worst.popleft()
-        overdue = 0.0 if self._due is None else now - self._due
-        return max(self._worst[0][1] if self._worst else 0.0, overdue, 0.0)
+        return max(self._worst[0][1] if self._worst else 0.0, self.overdue)
+
+    @property
+    def overdue(self) -> float:
+        """Seconds by which the next run is late already."""
+        return 0.0 if self._due is None else max(0.0, self._clock.seconds() - self._due)

@@ -82,8 +82,8 @@ class Pulse:
 
     @property
     def beats(self) -> bool:
-        """Whether the database answered the last question, and not too long ago."""
-        return not self.reason and self.age < STALE
+        """Whether the database is there: it answered the last question, not long ago, and was not lost since."""
+        return not self.reason and self.age < STALE and self._store.state == "up"
 
     @property
     def age(self) -> float:

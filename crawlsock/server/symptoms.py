@@ -47,9 +47,9 @@ class Symptoms:
         yield from self._machine()
 
     def _database(self) -> Line:
-        server, pulse = self._server, self._server.pulse
-        if server.store.state != "up" or not pulse.beats:
-            reason = pulse.reason or f"no answer for {pulse.age:.1f} s"
+        pulse = self._server.pulse
+        if not pulse.beats:
+            reason = pulse.reason or f"nothing heard for {pulse.age:.1f} s"
             return Line(
                 "database",
                 BAD,
