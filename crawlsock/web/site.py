@@ -28,6 +28,7 @@ from crawlsock.web.problems import MEDIA_TYPE, Problem, problem_of
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import HTML, Answer, NotFound
 from crawlsock.web.safety import HEADERS, check_host
+from crawlsock.wire.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ class WebRequest(server.Request):
     def fail(self, error: Exception) -> None:
         """Answer a request that failed: with a problem for programs, with a page for people."""
         problem = problem_of(error)
-        if problem.code == "internal" and not isinstance(error, Problem):
+        if not isinstance(error, (Problem, Refusal)):
             self._log.failure("{method} {path} failed", method=self.method, path=self.path)
         if self.startedWriting:
             # Half an answer cannot be taken back; the client sees that it is not whole.
