@@ -78,7 +78,8 @@ class OpenApiTests(WebCase):
         left_out = [word for name in (*ENDLESS, *ENDS_THE_RUN) for word in ("--exclude-operation-id", name)]
         code, said, _ = await self.in_thread(self._schemathesis, self.token("admin"), *left_out)
         self.assertEqual(code, 0, said)
-        tested = len(operations) - len(ENDLESS) - len(ENDS_THE_RUN)
+        # It leaves out the document that it has read.
+        tested = len(operations - {*ENDLESS, *ENDS_THE_RUN, "openapi"})
         self.assertIn(f"Tested: {tested}", said, said)
         # The run did not lock itself out half-way, after which every answer is a well-described 401.
         self.assertEqual((await self.http("GET", "/api/v1/jobs", token=self.token("admin"))).status, 200)
