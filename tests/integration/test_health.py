@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -41,8 +41,12 @@ class HealthCase(WebCase):
         async def asked() -> bool:
             return (await self.http("GET", "/readyz")).status == status
 
-        await until(f"/readyz is {status}", asked, seconds)
+        await self.becomes(f"/readyz is {status}", asked, seconds)
         return float(reactor.seconds() - began)
+
+    async def becomes(self, what: str, ask: Callable[[], bool | Awaitable[bool]], seconds: float) -> None:
+        """Wait until something is so."""
+        await until(what, ask, seconds)
 
     async def lines(self) -> dict[str, str]:
         """Return the lines of /readyz?verbose: mark by name of the check."""
@@ -116,7 +120,7 @@ class LinesTests(HealthCase):
         async def notified() -> bool:
             return (await self.lines()).get("listener") == "+"
 
-        await until("a notification has come back", notified)
+        await self.becomes("a notification has come back", notified, 20.0)
         marks = await self.lines()
         self.assertEqual(set(marks) & PROMISED, PROMISED)
         self.assertEqual({name for name, mark in marks.items() if mark == "-"}, set())
