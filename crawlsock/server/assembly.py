@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from crawlsock import handlers
 from crawlsock.config import LiveSettings, Settings
+from crawlsock.duties.chronicle import INTERVAL as CHRONICLE_INTERVAL
+from crawlsock.duties.chronicle import Chronicle
 from crawlsock.duties.oauth import Poster
 from crawlsock.duties.pruner import INTERVAL as PRUNE_INTERVAL
 from crawlsock.duties.pruner import Pruner
@@ -140,6 +142,7 @@ class Server:
         self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
         self.calls = Calls(clock, self.router, self._context)
+        self.chronicle = Chronicle(clock, store, server_id)
         self.duties = self._make_duties()
         self.notifier.wake = self.duties["notify"].wake
         self.operations.report(self._status)
@@ -149,6 +152,7 @@ class Server:
 
     def add_to(self, lifecycle: Lifecycle) -> None:
         """Add the parts to a lifecycle, behind the store and before what listens."""
+        lifecycle.add("chronicle", self.chronicle)
         lifecycle.add("refreshes", self.refresher, STOP_SECONDS)
         lifecycle.add("sessions", self.sessions)
         lifecycle.add("dispatcher", self.dispatcher)
@@ -214,6 +218,7 @@ class Server:
             "poll": (settings.poll_interval, self._poll),
             "refresh": (_REFRESH_INTERVAL, self.refresher.run),
             "prune": (PRUNE_INTERVAL, pruner.run),
+            "chronicle": (CHRONICLE_INTERVAL, self.chronicle.run),
             "incidents": (settings.incident_interval, watch.run),
             "notify": (NOTIFY_INTERVAL, self.notifier.run),
             "revocations": (REVOCATIONS_INTERVAL, self.revocations.run),

@@ -23,6 +23,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute
 
+from crawlsock.store.activity import Activity
 from crawlsock.store.listing import IListing
 from crawlsock.store.records import IRecords
 from crawlsock.store.values import (
@@ -39,15 +40,12 @@ from crawlsock.store.values import (
     HeldJob,
     Include,
     ItemStatus,
-    JobFilter,
-    JobPage,
     JobRef,
     JobView,
     NewJob,
     NewSession,
     Order,
     Progress,
-    ProgressView,
     Pruned,
     QueueView,
     Reaped,
@@ -55,7 +53,6 @@ from crawlsock.store.values import (
     RefusedCredential,
     Release,
     Resumed,
-    Scope,
     SealedCredential,
     SessionView,
     TokenRow,
@@ -74,6 +71,7 @@ class IStore(IListing, IWebSessions, IVitals, IRecords):
     tally: JobTally = Attribute(
         "How the jobs fared that went through this store; counted once each has been committed."
     )
+    seen: Activity = Attribute("What happened in which minute; emptied by who writes it down.")
 
     def when_up() -> Deferred[None]:
         """Return a Deferred that fires as soon as `state` is ``up``, at once if it is."""
@@ -126,26 +124,6 @@ class IStore(IListing, IWebSessions, IVitals, IRecords):
 
     def job(job_id: str, include: frozenset[Include] = ...) -> Deferred[JobView]:
         """Return a job with its progress, and what `include` asks for. Errors: ``unknown_job``."""
-
-    def jobs(filter: JobFilter) -> Deferred[JobPage]:
-        """Return one page of jobs in the order of `filter.sort`.
-
-        A store that would have to look at very many jobs may stop before the page is full; then it says `searched_to`
-        and goes on from there with `next_cursor`. Every job that is there all the time comes exactly once, in order.
-        Errors: ``invalid_message`` for a cursor that is of no page, or of one with another sort.
-        """
-
-    def live_jobs() -> Deferred[int]:
-        """Return how many jobs are not finished: what a limit of the queue is about. Cheap, also with many jobs."""
-
-    def job_counts() -> Deferred[dict[str, int]]:
-        """Return the number of jobs in every state, zeros included."""
-
-    def progress_of(scope: Scope, job_id: str | None = ..., account: str | None = ...) -> Deferred[ProgressView]:
-        """Return progress of a job, of it and all below it, of an account, or of everything.
-
-        Errors: ``unknown_job`` for scopes ``job`` and ``tree``; ``unknown_account``.
-        """
 
     # -- jobs: the crawler
 

@@ -1,6 +1,6 @@
 """Say what a store promises about lists, counts, trees and charts; a part of `crawlsock.store.interface.IStore`.
 
-`jobs` itself, with its filter, stands in `IStore`; here is what the dashboard and the API need besides.
+What holds for every verb stands there.
 """
 
 from __future__ import annotations
@@ -12,11 +12,31 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from crawlsock.store.listing_values import ItemSum, JobCount, Matched, Minute, SessionRate, Standing, TreePage, Verb
-from crawlsock.store.values import JobFilter, JobView
+from crawlsock.store.values import JobFilter, JobPage, JobView, ProgressView, Scope
 
 
 class IListing(Interface):
     """Answer what people look at."""
+
+    def jobs(filter: JobFilter) -> Deferred[JobPage]:
+        """Return one page of jobs in the order of `filter.sort`.
+
+        A store that would have to look at very many jobs may stop before the page is full; then it says `searched_to`
+        and goes on from there with `next_cursor`. Every job that is there all the time comes exactly once, in order.
+        Errors: ``invalid_message`` for a cursor that is of no page, or of one with another sort.
+        """
+
+    def live_jobs() -> Deferred[int]:
+        """Return how many jobs are not finished: what a limit of the queue is about. Cheap, also with many jobs."""
+
+    def job_counts() -> Deferred[dict[str, int]]:
+        """Return the number of jobs in every state, zeros included."""
+
+    def progress_of(scope: Scope, job_id: str | None = ..., account: str | None = ...) -> Deferred[ProgressView]:
+        """Return progress of a job, of it and all below it, of an account, or of everything.
+
+        Errors: ``unknown_job`` for scopes ``job`` and ``tree``; ``unknown_account``.
+        """
 
     def census() -> Deferred[list[JobCount]]:
         """Count all jobs by account, type and state; combinations without jobs are left out. Looks at every job."""

@@ -352,8 +352,8 @@ class JobFilter:
     """Choose jobs to list.
 
     Empty `states` means all. `accounts` is what the asking token may see, None for everything. `crawler_id` is who has
-    the job now, `error` the fingerprint of what it is failed with. `search` is looked for in the name, the namespace path
-    and the entity id, whatever the case; a job id finds that job and nothing else. `created_after` is included,
+    the job now, `error` the fingerprint of what it is failed with. `search` is looked for in the name, the namespace
+    path and the entity id, whatever the case; a job id finds that job and nothing else. `created_after` is included,
     `created_before` is not. `sort`: ``newest``, ``oldest``, or ``queue``: only queued jobs, in the order in which they
     are assigned. `limit` is 1 to 1000; `cursor` comes from the page before, of the same filter and sort.
     """

@@ -94,6 +94,7 @@ def progress(world: World, ref: JobRef, report: Progress) -> None:
     elif before is not None:
         row.resume_state = before.resume_state
     job.progress = row
+    world.seen.reported(ref.lease, row.entities, world.clock.seconds())
     world.tell(
         "job_progress",
         job_id=job.job_id,
@@ -199,6 +200,8 @@ def end(
     assignment.ended_at = world.now()
     assignment.outcome = outcome
     assignment.result = change.state.value
+    counted = job.progress.entities if job.progress is not None and job.progress.attempt == job.attempt else None
+    world.seen.ended(assignment.lease, change.state.value, counted, world.clock.seconds())
     ran = None if job.started_at is None else (world.now() - job.started_at).total_seconds()
     if outcome == "completed":
         world.tally.completed(job.type, [ran])

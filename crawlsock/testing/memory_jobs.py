@@ -252,6 +252,7 @@ def _give(world: World, job: JobRow, session_id: str) -> Assignment:
     free_since = job.assignments[-2].ended_at if len(job.assignments) > 1 else None
     waited = (now - max(job.run_at, free_since or job.run_at)).total_seconds()
     world.tally.assigned(job.type, waited)
+    world.seen.given(lease, job.account, 0 if job.attempt == 1 else None)
     return attrs.evolve(_assignment(world, job, session_id, lease), waited=waited)
 
 

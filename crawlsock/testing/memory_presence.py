@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from crawlsock.jobs import POISON_LIMIT
+from crawlsock.store.activity import Activity
 from crawlsock.tally import JobTally
 from crawlsock.testing.memory_rows import World
 from crawlsock.wire.errors import ErrorCode, Refusal
@@ -44,6 +45,11 @@ class Presence:
     def tally(self) -> JobTally:
         """How the jobs fared."""
         return self._world.tally
+
+    @property
+    def seen(self) -> Activity:
+        """What happened in which minute."""
+        return self._world.seen
 
     def take_down(self) -> None:
         """Behave like a database that is away: every verb is refused as ``unavailable`` until `bring_up`."""

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.jobs import DEFAULT_BACKOFF, HELD, TERMINAL, Backoff, Change, JobFacts, State
 from crawlsock.progress import ProgressTracker
+from crawlsock.store.activity import Activity
 from crawlsock.store.listing_values import Minute
 from crawlsock.store.records_values import ErrorGroup, IncidentView
 from crawlsock.store.values import Area, Beat, CredentialRow, NewSession, QueueView, TokenRow, rfc3339
@@ -188,6 +189,7 @@ class World:
     poison_limit: int
     tracker: ProgressTracker = Factory(ProgressTracker)
     tally: JobTally = Factory(JobTally)
+    seen: Activity = Factory(Activity)
     jobs: dict[str, JobRow] = Factory(dict)
     queued: set[str] = Factory(set)
     keys: dict[tuple[str, str], str] = Factory(dict)

@@ -27,6 +27,7 @@ from tests.store.contract import (
     losing,
     noticing,
     progressing,
+    reaching,
     recording,
     remembering,
     signing,
@@ -130,16 +131,20 @@ class MemoryCounts(InMemory, listing.Counts):
     """The store in memory keeps the claims about counts and charts."""
 
 
-class MemoryTrees(InMemory, listing.Trees):
+class MemoryTrees(InMemory, reaching.Trees):
     """The store in memory keeps the claims about trees."""
 
 
-class MemoryMatching(InMemory, listing.Matching):
+class MemoryMatching(InMemory, reaching.Matching):
     """The store in memory keeps the claims about verbs done to all that match."""
 
 
-class MemoryStandings(InMemory, listing.Standings):
+class MemoryStandings(InMemory, reaching.Standings):
     """The store in memory keeps the claims about what keeps a job from running."""
+
+
+class MemorySeeing(InMemory, listing.Seeing):
+    """The store in memory keeps the claims about what it sees happen."""
 
 
 class MemoryOnly(unittest.TestCase):

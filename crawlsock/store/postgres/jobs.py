@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from crawlsock.incidents import judge
 from crawlsock.progress import ProgressTracker, merge
+from crawlsock.store.activity import Activity
 from crawlsock.store.batch import GroupCommit
 from crawlsock.store.database import Database
 from crawlsock.store.postgres.answers import answers
@@ -92,6 +93,7 @@ class Jobs(Base):
         self.server_name = server_name
         self.other_servers = 0
         self.tally = JobTally()
+        self.seen = Activity()
         # Counts as they stand in the database, by lease: what a report is merged with before it is sent.
         self._recorded: dict[str, Mapping[str, Any]] = {}
         self._writer = database.writer()
@@ -202,7 +204,13 @@ class Jobs(Base):
         wanted = [demand for demand in demands if demand.slots > 0 and is_uuid(demand.session_id)]
         if not wanted:
             return succeed([])
-        return self._enqueue("assign", Claim(wanted))
+        return self._enqueue("assign", Claim(wanted)).addCallback(self._given)
+
+    def _given(self, assignments: list[Assignment]) -> list[Assignment]:
+        for each in assignments:
+            # What a first attempt reports is new. A later one may go on counting where another has stopped.
+            self.seen.given(each.lease, each.account, 0 if each.attempt == 1 else None)
+        return assignments
 
     def start(self, ref: JobRef) -> Deferred[None]:
         return self._fenced("start", Write(ref, {}))
@@ -249,7 +257,8 @@ class Jobs(Base):
             body["f"] = completion.files
         if completion.summary is not None:
             body["y"] = completion.summary
-        return self._fenced("complete", Write(ref, body)).addCallback(self._ended, ref)
+        done = self._fenced("complete", Write(ref, body))
+        return done.addCallback(self._ended, ref, "completed", completion.entities)
 
     @deferred
     async def fail(self, ref: JobRef, failure: Failure) -> str:
@@ -274,7 +283,7 @@ class Jobs(Base):
         }
         body.update((name, value) for name, value in more.items() if value is not None)
         state: str | None = await self._fenced("end", Write(ref, body), wakes=True)
-        self._ended(state, ref)
+        self._ended(None, ref, state, failure.entities)
         if state is None:
             # Sent again: this assignment had failed before. The answer is what the job is now.
             state = (await self.read("job", {"job_id": ref.job_id}))[0][2]
@@ -295,14 +304,18 @@ class Jobs(Base):
         body: dict[str, Any] = {"v": verb}
         more = {"d": release.reason or None, "r": release.resume_state, "e": release.entities or None}
         body.update((name, value) for name, value in more.items() if value is not None)
-        return self._fenced("end", Write(ref, body), wakes=True).addCallback(self._ended, ref)
+        done = self._fenced("end", Write(ref, body), wakes=True)
+        return done.addCallback(self._ended, ref, None, release.entities)
 
     def forget_counts(self) -> None:
         """Forget what was recorded: leases have ended, or another server may have recorded more meanwhile."""
         self._recorded.clear()
 
-    def _ended(self, state: object, ref: JobRef) -> None:
-        self._recorded.pop(ref.lease, None)
+    def _ended(self, _: object, ref: JobRef, state: str | None, entities: Mapping[str, Any]) -> None:
+        recorded = self._recorded.pop(ref.lease, None)
+        if recorded and entities:
+            entities = merge(recorded, entities)
+        self.seen.ended(ref.lease, state, entities, self.clock.seconds())
         if self.tracker is not None:
             self.tracker.forget(ref.job_id)
 
@@ -313,10 +326,12 @@ class Jobs(Base):
             merged = merge(recorded, progress.entities) if recorded else progress.entities
             self._recorded[ref.lease] = merged
             progress = progress._replace(entities=merged)
+        now = self.clock.seconds()
+        self.seen.reported(ref.lease, progress.entities, now)
         if self.tracker is None:
             return progress
         # The lease stands for the attempt: both change together.
-        return self.tracker.note(ref.job_id, hash(ref.lease), progress, self.clock.seconds())
+        return self.tracker.note(ref.job_id, hash(ref.lease), progress, now)
 
     def _fenced(self, kind: str, waiter: Any, *, wakes: bool = False) -> Deferred[Any]:
         if not may_be_uuid(waiter.ref.job_id) or not may_be_uuid(waiter.ref.session_id):

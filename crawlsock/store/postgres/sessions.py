@@ -111,7 +111,10 @@ class Sessions(Jobs):
         self._committed()
         self._work()
         session = await self._session("session_id = %(session_id)s", {"session_id": session_id})
-        return Resumed(session, [HeldJob(*job) for job in loads(kept)], loads(lost))
+        jobs = [HeldJob(*job) for job in loads(kept)]
+        for job in jobs:
+            self.seen.given(job.lease, job.account, None)
+        return Resumed(session, jobs, loads(lost))
 
     @deferred
     async def unstarted(self, session_id: str) -> list[Assignment]:
