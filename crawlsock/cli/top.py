@@ -200,4 +200,4 @@ class Screen:
         if self._live is not None and self._glance is not None:
             size: Any = self._console.size
             age = self._clock() - self._seen
-            self._live.update(picture(self._glance, size.height, age, self._here), refresh=True)
+            self._live.update(picture(self._glance, size.height, age, self._here, size.width), refresh=True)

@@ -36,6 +36,10 @@ _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _BAR: Final = 20
 _FIXED: Final = 10
 """Lines of a full screen that are always there: heads, sums, headings, the last line."""
+_WIDE: Final = 116
+_NARROW: Final = 84
+_LONGEST_JOB: Final = 34
+_LONGEST_CRAWLER: Final = 18
 _LATE: Final = 3.0
 """Seconds after which a picture is so old that it is said."""
 
@@ -75,10 +79,12 @@ def line(glance: Glance) -> str:
     return clean("  ".join(parts))
 
 
-def picture(glance: Glance, height: int | None = None, age: float = 0.0, here: bool = True) -> RenderableType:
+def picture(
+    glance: Glance, height: int | None = None, age: float = 0.0, here: bool = True, width: int | None = None
+) -> RenderableType:
     """Return all that is drawn.
 
-    :param height: lines there are; None: as many as it takes.
+    :param height: lines there are; None: as many as it takes. `width`: columns there are; None: as above.
     :param age: seconds since it was read. `here`: the server is.
     """
     from rich.console import Group
@@ -95,7 +101,7 @@ def picture(glance: Glance, height: int | None = None, age: float = 0.0, here: b
     crawlers_room = None if room is None else max(1, min(len(glance.crawlers), room // 3))
     running_room = None if room is None or crawlers_room is None else max(1, room - crawlers_room)
     parts += _crawlers(glance, crawlers_room)
-    parts += _running(glance, running_room)
+    parts += _running(glance, running_room, width or _WIDE)
     parts += incidents
     if height is not None:
         parts.append(_text("q quits", "dim"))
@@ -198,10 +204,10 @@ def _hosts(overview: Row, few: int | None) -> list[RenderableType]:
     for place, each in enumerate(hosts):
         left, limit = each.get("remaining"), each.get("limit")
         share = _bar(left, limit) if left is not None and limit else ""
-        said = f"{number(left)} of {number(limit)} requests left" if left is not None else "no count now"
-        grid.add_row(
-            _label("hosts" if not place else ""), clean(each["host"]), share, said, _until(each, overview["at"])
-        )
+        said = f"{number(left)} of {number(limit)} requests" if left is not None else "no count now"
+        name = _short(clean(each["host"]), _LONGEST_JOB)
+        label = _text(f"{'' if place else 'hosts':<8}", "dim")
+        grid.add_row(label, _text(name), share, _text(said), _until(each, overview["at"]))
     return [grid]
 
 
@@ -214,7 +220,7 @@ def _until(host: Row, now: str) -> Text:
     if "blocked_until" in host:
         return _text(f"blocked for {duration(elapsed(now, host['blocked_until']))}", "bold yellow")
     if "resets_at" in host:
-        return _text(f"counts anew in {duration(elapsed(now, host['resets_at']))}", "dim")
+        return _text(f"anew in {duration(elapsed(now, host['resets_at']))}", "dim")
     return _text("")
 
 
@@ -234,7 +240,7 @@ def _crawlers(glance: Glance, room: int | None) -> list[RenderableType]:
     for each in shown:
         cpu = each.get("cpu_percent")
         table.add_row(
-            clean(each["crawler_id"]),
+            _short(clean(each["crawler_id"]), _LONGEST_JOB),
             styled(each["state"]),
             clean(each.get("status", "")),
             f"{number(each['jobs'])}/{number(each['slots'])}",
@@ -246,7 +252,7 @@ def _crawlers(glance: Glance, room: int | None) -> list[RenderableType]:
     return [head, table, *_more(more)]
 
 
-def _running(glance: Glance, room: int | None) -> list[RenderableType]:
+def _running(glance: Glance, room: int | None, width: int) -> list[RenderableType]:
     held = sum(glance.overview["jobs"].get(state, 0) for state in ("running", "assigned"))
     head = _text("In hand  ", "bold")
     head.append(number(held), "" if held else "dim")
@@ -254,20 +260,35 @@ def _running(glance: Glance, room: int | None) -> list[RenderableType]:
     more = max(0, held - len(shown)) if more or held > len(glance.running) else more
     if not shown:
         return [head]
-    table = _table("job", "type", "", ">%", ">items", ">items/s", ">left", "crawler")
+    # What a narrow terminal has no room for is left out whole, rather than all of it cut.
+    wide, narrow = width >= _WIDE, width < _NARROW
+    heads = [
+        "job",
+        *(["type"] if wide else []),
+        *([] if narrow else [""]),
+        ">%",
+        ">items",
+        ">items/s",
+        ">left",
+        "crawler",
+    ]
+    table = _table(*heads)
     for each in shown:
         progress = each.get("progress") or {}
         percent = progress.get("percent")
-        table.add_row(
-            what(each) or clean(each["job_id"]),
-            clean(each["type"]),
-            _bar(percent or 0.0, 100),
+        cells: list[RenderableType] = [_short(what(each) or clean(each["job_id"]), _LONGEST_JOB)]
+        if wide:
+            cells.append(clean(each["type"]))
+        if not narrow:
+            cells.append("" if percent is None else _bar(percent, 100))
+        cells += [
             "" if percent is None else f"{percent:.0f}",
             number(progress.get("processed", 0)),
-            number(progress.get("rate")) if progress.get("rate") else "",
+            number(progress["rate"]) if progress.get("rate") else "",
             duration(progress["time_left"]) if progress.get("time_left") else "",
-            clean(each.get("crawler_id", "")),
-        )
+            _short(clean(each.get("crawler_id", "")), _LONGEST_CRAWLER),
+        ]
+        table.add_row(*cells)
     return [head, table, *_more(more)]
 
 
@@ -326,6 +347,11 @@ def _bar(completed: float, total: float) -> RenderableType:
     return ProgressBar(
         total=max(total, 1), completed=min(completed, total), width=_BAR, complete_style="cyan", finished_style="green"
     )
+
+
+def _short(text: str, longest: int) -> str:
+    """Cut what is long at its front: the end tells projects and crawlers apart."""
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"
 
 
 def _cut(rows: Sequence[Row], room: int | None) -> tuple[Sequence[Row], int]:

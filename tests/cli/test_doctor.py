@@ -168,6 +168,7 @@ class MachineTests(Scratch):
             ("tcp:8420:interface=127.0.0.1", ("127.0.0.1", 8420)),
             ("tcp:port=80", ("127.0.0.1", 80)),
             ("ssl:8421:privateKey=/k:certKey=/c:interface=0.0.0.0", ("127.0.0.1", 8421)),
+            (r"tcp:80:interface=\:\:1", ("::1", 80)),
             ("unix:/x", None),
             ("tcp:0", None),
         ):

@@ -48,7 +48,7 @@ class OversightTests(SynchronousTestCase):
         self.working()
         shown = self.world.invoke("top", "--once")
         self.assertEqual((shown.code, shown.err), (0, ""))
-        for part in ("1 queued  1 running", "1,500", "c-1", "first", "crawl_project", "150 of 600 requests left"):
+        for part in ("1 queued  1 running", "1,500", "c-1", "first", "crawl_project", "150 of 600 requests"):
             self.assertIn(part, shown.out)
         self.assertIn("second  the longest", shown.out)
 

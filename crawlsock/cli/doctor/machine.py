@@ -5,6 +5,7 @@ The law: a look never blocks for longer than a few seconds and changes nothing.
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 import struct
@@ -128,7 +129,7 @@ def check_socket(settings: Settings) -> tuple[Finding, Listener | None]:
 
 def address_of(endpoint: str) -> tuple[str, int] | None:
     """Return where a server endpoint string can be reached from here; None for what is no TCP port."""
-    kind, *parts = endpoint.split(":")
+    kind, *parts = re.split(r"(?<!\\):", endpoint)
     if kind not in ("tcp", "tcp4", "tcp6", "ssl"):
         return None
     named = dict(part.partition("=")[::2] for part in parts if "=" in part)
