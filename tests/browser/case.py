@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.browser.rig import SHARED, Site, missing
+from tests.browser.rig import SHARED, Site, missing, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
@@ -65,7 +65,7 @@ class BrowserCase(SynchronousTestCase):
                     self.assert_unhurt(page)
                 self.assertEqual(self.wrong, [])
             except BaseException:
-                if self.site_name:
+                if getattr(self, "site", None) is not None:
                     print(self.site.tails())  # noqa: T201
                 for number, page in enumerate(self.pages()):
                     path = Path(self.mktemp()).with_suffix(f".{number}.png")
@@ -115,8 +115,19 @@ class BrowserCase(SynchronousTestCase):
 
     def settled(self, page: Page) -> None:
         """Wait until nothing on the screen is being loaded."""
-        page.wait_for_selector("main h1")
-        page.wait_for_function("!document.querySelector('main .loading')")
+        page.wait_for_selector("main h1, main .failed")
+        self.wait(page, "!document.querySelector('main .loading')")
+
+    def wait(self, page: Page, expression: str, seconds: float = 15.0) -> None:
+        """Wait until an expression is true on the page.
+
+        Playwright's own way evaluates it inside the page, which the content security policy does not let it do.
+        """
+        until(f"{expression} on {page.url}", lambda: page.evaluate(expression), seconds)
+
+    def live(self, page: Page, state: str = "live", seconds: float = 15.0) -> None:
+        """Wait until the indicator of the event stream shows a state."""
+        self.wait(page, f"document.documentElement.dataset.live === '{state}'", seconds)
 
     def signed_in(self, role: str) -> Any:
         """Return what a browser keeps that has signed in with a role, by a one-time link."""
@@ -148,7 +159,7 @@ class BrowserCase(SynchronousTestCase):
         dialog.dismiss()
 
     def _asked(self, request: Request) -> None:
-        here = self.site.url if self.site_name else "http://units.test"
+        here = "http://units.test" if getattr(self, "site", None) is None else self.site.url
         if not request.url.startswith((here + "/", "data:", "blob:")):
             self._went_wrong(f"a request to {request.url}")
 

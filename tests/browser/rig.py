@@ -35,7 +35,7 @@ ARGUMENTS: Final = (
     "--disable-dev-shm-usage",
     "--font-render-hinting=none",
 )
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.05
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ class HostileTests(BrowserCase):
         for name, path in screens(self.site).items():
             self.visit(page, path)
             if name == "events":
-                page.wait_for_function("document.documentElement.dataset.live === 'live'")
+                self.live(page)
                 self.site.order("advance")
                 page.wait_for_selector("main .event")
             if name not in {"overview", "system"}:
@@ -86,12 +86,12 @@ class HostileTests(BrowserCase):
         self.assertIn(NAMES[0], dialog.inner_text())
         self.assertIn("'\\''", dialog.locator("code").inner_text())
         dialog.get_by_role("textbox", name="Why").fill(RUNS[1])
-        dialog.get_by_role("button", name="Pause").click()
+        dialog.get_by_role("button", name="Pause", exact=True).click()
         page.wait_for_selector(".toast")
         self.assertIn(NAMES[0], page.locator(".toasts").inner_text())
         self.poke(page)
         page.get_by_role("button", name=f"Resume {NAMES[0]}").first.click()
-        page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+        page.get_by_role("dialog").get_by_role("button", name="Resume", exact=True).click()
         page.get_by_role("button", name=f"Pause {NAMES[0]}").first.wait_for()
 
     def test_addresses(self) -> None:

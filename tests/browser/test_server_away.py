@@ -27,8 +27,9 @@ class ServerAwayTests(BrowserCase):
 
     def submit(self, name: str, count: int) -> None:
         """Submit jobs inside the database, where no server is needed."""
-        jobs = json.dumps([{"type": "crawl_project", "name": f"{name} {number}"} for number in range(count)])
-        self.site.rows(f"SELECT * FROM crawlsock.submit('{jobs}'::jsonb)")
+        self.site.rows(
+            f"SELECT crawlsock.submit('crawl_project', name => '{name} ' || n) FROM generate_series(1, {count}) n"
+        )
 
     def recorded(self) -> list[list[str]]:
         """Return kind and job of the events that the database holds, in their order."""
@@ -48,27 +49,23 @@ class ServerAwayTests(BrowserCase):
         overview = page.context.new_page()
         self.visit(overview, "/")
         for each in (page, overview):
-            each.wait_for_function("document.documentElement.dataset.live === 'live'")
+            self.live(each)
         self.submit("before", 10)
-        page.wait_for_function("document.querySelectorAll('.event[data-kind=job_completed]').length === 10")
+        self.wait(page, "document.querySelectorAll('.event[data-kind=job_completed]').length === 10")
         self.site.kill()
         for each in (page, overview):
-            each.wait_for_function("document.documentElement.dataset.live === 'reconnecting'")
+            self.live(each, "reconnecting")
         self.assertIn("Reconnecting", page.locator("#live").inner_text())
         self.submit("during", 10)
         # The page says how old its data is; so it tells when ten seconds are over.
-        page.wait_for_function(r"/data 1\d s old/.test(document.querySelector('#live').innerText)", timeout=30_000)
+        self.wait(page, r"/data 1\d s old/.test(document.querySelector('#live').innerText)", 30)
         self.assertEqual(page.locator(".event[data-kind=job_completed]").count(), 10, "what was shown stays")
         self.site.start()
         for each in (page, overview):
-            each.wait_for_function("document.documentElement.dataset.live === 'live'", timeout=20_000)
+            self.live(each, "live", 20)
         self.submit("after", 10)
-        page.wait_for_function(
-            "document.querySelectorAll('.event[data-kind=job_completed]').length >= 30", timeout=20_000
-        )
-        overview.wait_for_function(
-            "document.querySelector('a.counter[data-state=completed] b')?.textContent === '30'", timeout=20_000
-        )
+        self.wait(page, "document.querySelectorAll('.event[data-kind=job_completed]').length >= 30", 20)
+        self.wait(overview, "document.querySelector('a.counter[data-state=completed] b')?.textContent === '30'", 20)
         shown, recorded = page.evaluate(SHOWN), self.recorded()
         self.assertEqual(max(Counter(map(tuple, shown)).values()), 1, "nothing is doubled")
         self.assertEqual(len(shown), 4 * 30)
