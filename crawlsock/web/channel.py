@@ -106,7 +106,7 @@ class WebChannel(http.HTTPChannel):
         """Go on with the next request, or end; in both cases the client has so long to take the answer."""
         super().requestDone(request)
         if not self.persistent and self.transport is not None:
-            self.setTimeout(self.timeOut)
+            self.setTimeout(self._savedTimeOut)
 
     def close_when_idle(self) -> None:
         """Close now, or after the answer that is under way."""

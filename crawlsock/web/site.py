@@ -95,6 +95,8 @@ class WebRequest(server.Request):
         self.prepath = []
         self.postpath = list(map(unquote_to_bytes, self.path[1:].split(b"/")))
         try:
+            if not self.path.startswith(b"/"):
+                raise Problem("not_found", "an address begins with a slash")
             if self.path not in _ANY_HOST:
                 settings = self.site.settings()
                 check_host(self._values("Host"), settings.http_hosts, settings.http_public_url)
