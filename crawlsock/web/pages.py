@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -60,6 +61,16 @@ SORTS: Final = (("newest", "Newest first"), ("oldest", "Oldest first"), ("queue"
 _IN_FORM: Final = frozenset({"search", "type", "account", "host", "sort"})
 _NOT_SIGNED_IN: Final = frozenset(
     {ErrorCode.NOT_AUTHENTICATED, ErrorCode.AUTHENTICATION_FAILED, ErrorCode.SESSION_EXPIRED}
+)
+QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "queued": "Why is it not running?",
+        "assigned": "Why is it not running yet?",
+        "waiting_credential": "Why does it wait for a credential?",
+        "paused": "Why is it paused?",
+        "failed": "Why did it fail?",
+        "cancelled": "Why was it cancelled?",
+    }
 )
 _CHILDREN: Final = 50
 _INCLUDED: Final = ["errors", "assignments", "milestones", "children"]
@@ -150,7 +161,7 @@ class Pages(WebResource):
         tree = why = None
         if branch["children"]:
             tree = (await self._ask(caller, "progress_get", {"scope": "tree"}, job_id))["progress"]
-        if job["state"] not in ("running", "completed"):
+        if job["state"] in QUESTIONS:
             why = await self._ask(caller, "job_explain", None, job_id)
         own = f"/jobs/{job['job_id']}"
         cursor = branch.get("next_cursor")
@@ -162,6 +173,7 @@ class Pages(WebResource):
                 "children": branch["children"],
                 "tree": tree,
                 "why": why,
+                "question": QUESTIONS.get(job["state"]),
                 "payload": _source(job.get("payload")),
                 "summary": _source(job.get("summary")),
                 "next": _address(own, {"cursor": cursor}) if cursor else None,

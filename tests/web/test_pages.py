@@ -185,7 +185,7 @@ class ContentTests(PagesCase):
         page = self.text(f"/jobs/{job_id}")
         self.assertIn("the project &lt;b&gt;is gone&lt;/b&gt;", page)
         self.assertIn('class="remedy"', page)
-        self.assertIn("Why is it failed?", page)
+        self.assertIn("Why did it fail?", page)
 
     def test_tree(self) -> None:
         """The jobs below one are listed, and lead on."""

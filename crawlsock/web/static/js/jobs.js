@@ -101,6 +101,20 @@ export function applies(verb, job) {
   return true;
 }
 
+const QUESTIONS = {
+  queued: "Why is it not running?",
+  assigned: "Why is it not running yet?",
+  waiting_credential: "Why does it wait for a credential?",
+  paused: "Why is it paused?",
+  failed: "Why did it fail?",
+  cancelled: "Why was it cancelled?",
+};
+
+/** What one asks of a job that does not run; undefined for one that does, or that has ended well. */
+export function question(job) {
+  return QUESTIONS[job.state];
+}
+
 /** The colour of many jobs together: that of the work while something lives, then that of the worst end. */
 export function toneOf(jobs = {}) {
   const some = (states) => [...states].some((state) => Number(jobs[state] ?? 0));

@@ -28,7 +28,7 @@ function Live() {
   const button = state === "paused" ? "Go on" : "Pause";
   return html`<div class="live" data-state=${state} title=${`${hint}${at ? ` Last heard ${absolute(at)}.` : ""}`}>
     <span class="live-word">${word}</span>
-    <span class="live-age">${old ? `data ${coarse(age)} old` : ""}</span>
+    <span class="live-age">${!old ? "" : state === "live" ? `heard ${coarse(age)} ago` : `data ${coarse(age)} old`}</span>
     <button type="button" class="button small" disabled=${state === "idle"} aria-pressed=${state === "paused"} onClick=${togglePause}>${button}</button>
   </div>`;
 }

@@ -2,7 +2,7 @@
 
 import { actOnJob, mayAct, readJob } from "../actions.js";
 import { address, jobPage } from "../address.js";
-import { ACTIONS, applies, ENDED, subject } from "../jobs.js";
+import { ACTIONS, applies, ENDED, question, subject } from "../jobs.js";
 import { useKeys } from "../keys.js";
 import { html, useEffect } from "../lib.js";
 import { follow } from "../live.js";
@@ -60,7 +60,6 @@ function Page({ job, again, session }) {
   useEffect(() => {
     document.title = document.title.replace(/^[^·]*/, `${subject(job).slice(0, 80) || "Job"} `);
   }, [subject(job)]);
-  const why = job.state !== "running" && job.state !== "completed";
   return html`<${Trail} job=${job} />
     <${Head} title=${html`<${Text} value=${subject(job) || job.job_id} />`} lead=${html`<span class="row-sub"><${StateBadge} job=${job} /><span>${job.type}</span><${Text} value=${job.account} />${job.host && html`<${Text} value=${job.host} />`}</span>`}>
       ${mayAct(session) && html`<${Actions} job=${job} again=${again} />`}
@@ -68,7 +67,7 @@ function Page({ job, again, session }) {
     ${ENDED.has(job.state) && job.reason && html`<p class="notice" data-tone=${job.state === "failed" ? "bad" : "warn"}><${Text} value=${job.reason} /></p>`}
     <div class="job">
       <div class="stack">
-        ${why && html`<${Why} job=${job} />`}
+        ${question(job) && html`<${Why} job=${job} />`}
         <${Progress} job=${job} />
         <${Tree} key=${job.job_id} job=${job} />
         <${Errors} job=${job} />

@@ -1,7 +1,7 @@
 // The panels of a job's page but its tree: progress, why it waits, attempts, events, errors, what it was given.
 
 import { get, part } from "../../api.js";
-import { toneOf } from "../../jobs.js";
+import { question, toneOf } from "../../jobs.js";
 import { address } from "../../address.js";
 import { control, line } from "../../commands.js";
 import { bytes, clock, counted, duration, percent, rate, title, words } from "../../format.js";
@@ -90,7 +90,7 @@ export function Why({ job }) {
   const why = useResource(path, { state: undefined }, { read: () => get(path), refetch: (event) => event.job_id === job.job_id && event.kind !== "job_progress", every: 5000 });
   const state = job.state;
   useEffect(() => why.again(), [state]);
-  return html`<${Panel} title=${`Why is it ${words(state)}?`} id="why" class="why">
+  return html`<${Panel} title=${question(job)} id="why" class="why">
     <${Loaded} of=${why} lines=${2}>
       ${(data) =>
         data.reasons.length
