@@ -1,8 +1,8 @@
 """Know how many jobs there are, without counting them for everybody who asks.
 
 The law: what is counted by looking at every job is counted when somebody asks and the last count is old, never by two
-at a time, and no more often than costs a fortieth of a connection. Whoever is told a number is told of when it is. A small
-installation is counted within milliseconds, and so its numbers are never older than a second.
+at a time, and no more often than costs a fortieth of a connection. Whoever is told a number is told of when it is. A
+small installation is counted within milliseconds, and so its numbers are never older than a second.
 """
 
 from __future__ import annotations

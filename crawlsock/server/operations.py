@@ -15,6 +15,7 @@ import crawlsock
 from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
 from crawlsock.masking import Masker
 from crawlsock.server import tokens
+from crawlsock.server.census import by_state
 from crawlsock.server.credentials import moment
 from crawlsock.server.middleware import Timing
 from crawlsock.server.peer import Peer, PeerLost, PeerState, PeerTimeout
@@ -93,8 +94,8 @@ class OperationsDesk:
         crawlers = len(self._pool.by_role("crawler"))
         state = self._store.state
         try:
-            jobs = await self._store.job_counts()
             crawlers = len(await self._store.sessions())
+            jobs = by_state((await self._census.jobs(None)).value)
         except Refusal:
             state = "down"
         status: dict[str, Any] = {

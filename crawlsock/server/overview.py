@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MINUTES: Final = 60
 """How far back the charts go."""
+INCIDENTS: Final = 5
 _MOST_TYPES: Final = 256
 _MOST_HOSTS: Final = 256
 
@@ -77,6 +78,11 @@ class Overview:
             "crawlers": _crawlers(crawlers),
             "hosts": _hosts(crawlers),
         }
+        data["incidents"] = [
+            each.as_json() for each in (await self._store.incidents(accounts, limit=INCIDENTS)).incidents
+        ]
+        if accounts is None:
+            data["health"] = self._operations.health()
         oldest = await self._store.oldest_queued(accounts)
         if oldest is not None:
             shown = {"job_id": oldest.job_id, "type": oldest.type, "run_at": rfc3339(oldest.run_at)}
