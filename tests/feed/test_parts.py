@@ -12,6 +12,7 @@ from crawlsock.feed.fold import Fold
 from crawlsock.feed.recent import Delivery, Recent
 from crawlsock.feed.sheet import Item, Sheet
 from crawlsock.web import sse
+from tests.feed import vectors
 from tests.feed.viewers import parse
 
 
@@ -150,6 +151,17 @@ class RecentTests(unittest.TestCase):
             recent.mark(str(number))
         self.assertLessEqual(len(recent._next), 100)
         self.assertEqual(recent.after("9999"), [])
+
+
+class VectorTests(unittest.TestCase):
+    """What was written down for readers in other languages."""
+
+    def test_vectors(self) -> None:
+        """A viewer that keeps to the rules ends as written down."""
+        found = vectors.load()
+        self.assertGreater(len(found), 5)
+        for vector in found:
+            self.assertEqual(vectors.end_of(vector), vector["end"], vector["name"])
 
 
 class EncodingTests(unittest.TestCase):

@@ -81,7 +81,7 @@ class Play:
         self.happened: list[Mapping[str, Any]] = []
         self.submitted: list[str] = []
         self.held: list[JobRef] = []
-        self.seq = 0
+        self.seqs: dict[str, int] = {}
         self.refused: list[str] = []
         for account in ACCOUNTS:
             self.credential(account)
@@ -137,10 +137,10 @@ class Play:
     def report(self) -> None:
         def act(ref: JobRef) -> None:
             for _ in range(self.dice.choice((1, 1, 3))):
-                self.seq += self.dice.choice((0, 1, 1, 1))
+                self.seqs[ref.lease] = self.seqs.get(ref.lease, 0) + self.dice.choice((0, 1, 1, 1))
                 message = self.dice.choice((None, "page"))
                 stage = self.dice.choice(("discovering", "fetching"))
-                self.ask("progress", ref, Progress(self.seq, stage, self.counts(), message))
+                self.ask("progress", ref, Progress(self.seqs[ref.lease], stage, self.counts(), message))
                 self.clock.advance(self.dice.choice((0, 0.01, 0.3)))
 
         self.with_job(act)

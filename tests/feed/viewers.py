@@ -53,6 +53,7 @@ class Browser:
 
     :ivar heard: every delivery that reached it, in order, with the positions before and after it; None for a position
         that was told without a delivery.
+    :ivar first_read: the state as it was first read, and how much had been heard when it was asked for.
     :ivar under_way: what the server wrote and has not reached it yet.
     """
 
@@ -67,6 +68,7 @@ class Browser:
     coming: bool = False
     reading: bool = False
     since_reading: list[Mapping[str, Any]] = field(factory=list)
+    first_read: tuple[list[Mapping[str, Any]], int] | None = None
 
     def come(self, channels: Callable[[], Channels], state: Callable[[], Deferred[list[Mapping[str, Any]]]]) -> None:
         """Open a stream, from the last position; who has none opens it from now, and then reads the state."""
@@ -88,7 +90,7 @@ class Browser:
         if not self.reading:
             self.reading = True
             self.since_reading.clear()
-            state().addCallback(self._read)
+            state().addCallback(self._read, len(self.heard))
 
     def _sit(self, channels: Channels) -> None:
         if self.seat is None:
@@ -103,8 +105,9 @@ class Browser:
             self.seat = None
         self.under_way.clear()
 
-    def _read(self, views: list[Mapping[str, Any]]) -> None:
+    def _read(self, views: list[Mapping[str, Any]], asked_at: int) -> None:
         self.reading = False
+        self.first_read = self.first_read or (views, asked_at)
         for job in views:
             self.jobs[job["job_id"]] = reducer.view(job)
         for delivery in self.since_reading:

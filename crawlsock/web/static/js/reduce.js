@@ -38,21 +38,20 @@ export function sums(entities) {
   };
 }
 
-// `last`: the event of an end, whose word on progress is the last one, also with a number that was heard already.
+// A report says all there is to say: it takes the place of the one before. `last`: the event of an end, whose word on
+// progress is the last one, also with a number that was heard already.
 function progressed(job, event, last = false) {
   const before = job.progress;
   if (event.attempt !== undefined && event.attempt < job.attempt) return job;
-  const same = event.attempt === undefined || event.attempt === job.attempt;
-  if (!last && same && before?.seq !== undefined && event.seq !== undefined && event.seq <= before.seq) return job;
-  const entities = { ...(before?.entities ?? {}), ...(event.entities ?? {}) };
-  const { percent, rate, time_left, message, ...kept } = before ?? { scope: "job", job_id: job.job_id };
-  const progress = { ...kept, ...sums(entities), seq: event.seq ?? before?.seq, stage: event.stage ?? before?.stage, entities, updated_at: event.at };
-  for (const name of ["percent", "rate", "time_left", "message"]) {
+  // Numbers begin anew with each attempt. What was read does not say of which attempt it is; what was heard does.
+  const same = before?.attempt !== undefined && before.attempt === event.attempt;
+  if (!last && same && before.seq !== undefined && event.seq <= before.seq) return job;
+  const entities = event.entities ?? {};
+  const progress = { scope: "job", job_id: job.job_id, attempt: event.attempt, ...sums(entities), entities, updated_at: event.at };
+  for (const name of ["seq", "stage", "percent", "rate", "time_left", "message"]) {
     if (event[name] !== undefined && event[name] !== null) progress[name] = event[name];
   }
-  // Within an attempt the bar never goes back, as the server promises.
-  if (same && percent !== undefined && progress.percent !== undefined && progress.percent < percent) progress.percent = percent;
-  if (!("total" in sums(entities))) delete progress.total;
+  if (before?.milestones) progress.milestones = before.milestones;
   return { ...job, attempt: event.attempt ?? job.attempt, progress };
 }
 
