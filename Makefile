@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@python=""; for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
@@ -46,6 +46,11 @@ run: $(VENV)/.run ## crawl a sample GitLab from end to end
 .PHONY: test
 test: $(VENV)/.dev ## run every test, against a real PostgreSQL
 	@$(BIN)/python -m tests $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## take the pictures of the dashboard into docs/screenshots/ anew
+	@rm -rf docs/screenshots
+	@CRAWLSOCK_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screens.py
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, types, import law, generated documents

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import latency, lifecycle, progress, watching
+from benchmarks import latency, lifecycle, page_weight, progress, watching
 from benchmarks.stage import ROOT, say
 
 MEASUREMENTS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
     "progress": progress.measure,
     "latency": latency.measure,
     "watching": watching.measure,
+    "page_weight": page_weight.measure,
 }
 
 PROGRAMS = ("hot_path", "crawler_vs_python_gitlab", "jobs_list")
