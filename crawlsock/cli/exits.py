@@ -45,6 +45,7 @@ REFUSALS: Final[Mapping[str, Exit]] = {
     "unknown_account": Exit.USAGE,
     "unknown_crawler": Exit.USAGE,
     "unknown_error": Exit.USAGE,
+    "unknown_token": Exit.USAGE,
     "invalid_state": Exit.CONFLICT,
     "duplicate": Exit.CONFLICT,
     "queue_full": Exit.CONFLICT,

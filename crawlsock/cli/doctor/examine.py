@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlsock.cli.doctor.database import check_database
 from crawlsock.cli.doctor.files import check_files
 from crawlsock.cli.doctor.findings import Finding, bad, failure, ok, skipped
 from crawlsock.cli.doctor.machine import check_descriptors, check_embedded, check_port, check_socket, check_unit
 from crawlsock.cli.doctor.programs import check_programs
 from crawlsock.cli.doctor.server import check_pages, check_server
 from crawlsock.cli.exits import Exit
-from crawlsock.config import ConfigError, Loaded
+from crawlsock.config import ConfigError, Loaded, Settings
 
 if TYPE_CHECKING:
     from crawlsock.cli.command import Invocation
@@ -43,7 +42,7 @@ async def examine(reactor: Any, invocation: Invocation, runtime: Runtime, offlin
     if where is None:
         found.append(skipped("database", "there is none to look at yet; see above"))
     else:
-        found += await check_database(reactor, settings, where, server is not None)
+        found += await _database(reactor, settings, where, server is not None)
     if offline:
         return found
     named = invocation.endpoint or invocation.environ.get("CRAWLSOCK_CONNECT")
@@ -55,6 +54,15 @@ async def examine(reactor: Any, invocation: Invocation, runtime: Runtime, offlin
     if server is not None:
         found.append(check_pages(settings.http_endpoint))
     return found
+
+
+async def _database(reactor: Any, settings: Settings, dsn: str, server_runs: bool) -> list[Finding]:
+    try:
+        from crawlsock.cli.doctor.database import check_database
+
+        return await check_database(reactor, settings, dsn, server_runs)
+    except Exception as error:
+        return [failure("database", error)]
 
 
 def _configured(loaded: Loaded) -> Finding:

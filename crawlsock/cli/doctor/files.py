@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from crawlsock.cli.doctor.findings import Finding, bad, failure, ok, skipped, warn
+from crawlsock.cli.doctor.findings import Finding, bad, failure, guarded, ok, skipped, warn
 from crawlsock.cli.exits import Exit
 from crawlsock.cli.screen import size
 from crawlsock.config import Settings
@@ -28,7 +28,12 @@ def check_files(settings: Settings) -> list[Finding]:
     found = check_data_dir(data)
     if found.state in ("bad", "skipped"):
         return [found, *([check_disk(data)] if found.state == "skipped" else [])]
-    return [found, check_key(settings.key_file), check_tokens(settings.tokens_dir), check_disk(data)]
+    return [
+        found,
+        guarded("key", lambda: check_key(settings.key_file)),
+        guarded("tokens", lambda: check_tokens(settings.tokens_dir)),
+        check_disk(data),
+    ]
 
 
 def check_data_dir(data: Path) -> Finding:
@@ -64,10 +69,10 @@ def check_data_dir(data: Path) -> Finding:
 
 def check_key(path: Path) -> Finding:
     """See that the key file can be used."""
-    from crawlsock.secrets import Vault
-
     if not path.exists():
         return skipped("key", f"{path} is not there yet; the first start makes it")
+    from crawlsock.secrets import Vault
+
     try:
         Vault.from_file(path)
     except Exception as error:
@@ -77,10 +82,10 @@ def check_key(path: Path) -> Finding:
 
 def check_tokens(directory: Path) -> Finding:
     """See that the tokens of the first start are there and private."""
-    from crawlsock.secrets import read_private
-
     if not directory.exists():
         return skipped("tokens", f"{directory} is not there yet; the first start makes it")
+    from crawlsock.secrets import read_private
+
     missing = []
     for role in ROLES:
         path = directory / role

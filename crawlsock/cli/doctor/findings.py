@@ -6,7 +6,7 @@ with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
 from attrs import frozen
@@ -59,6 +59,14 @@ def failure(check: str, error: BaseException) -> Finding:
     told = verdict(error)
     summary, _, remedy = told.line.partition("; ")
     return bad(check, summary, remedy or "look at the server's log", Exit(told.code))
+
+
+def guarded(check: str, look: Callable[[], Finding]) -> Finding:
+    """Look; what cannot be looked at, for want of a package say, is a finding of its own."""
+    try:
+        return look()
+    except Exception as error:
+        return failure(check, error)
 
 
 def exit_code(findings: Iterable[Finding]) -> Exit:
