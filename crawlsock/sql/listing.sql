@@ -3,7 +3,9 @@
 -- name: jobs
 -- One page: candidates come in order from one index, or from a few that are merged, at most %(budget)s of them, and are
 -- looked at one by one until the page is full. `stop` is the last candidate, if the page is not full and there may be more.
--- OFFSET 0 keeps the way that is written here: a candidate, its other half, and no further than needed.
+-- OFFSET 0 keeps the way that is written here: a candidate, its other half, and no further than needed. The settings, which
+-- end with the statement's own transaction, keep it when statistics are old: always by index, and never compiled first.
+SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;
 WITH page AS MATERIALIZED (
     SELECT j.job_id, j.type, q.state, j.account, q.priority, q.attempt, q.failures, j.max_attempts, q.releases, q.losses, j.root_id,
            j.created_at, q.run_at, j.host, j.entity_id, j.namespace_path, j.name, j.parent_id, j.job_key, q.labels, q.assigned_at,

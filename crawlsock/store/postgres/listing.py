@@ -33,7 +33,7 @@ from crawlsock.store.values import AccountView, JobFilter, JobPage, JobView, Ord
 
 LIST_SECONDS: Final = 0.025
 """When this is over, a list is answered with what was found."""
-_PORTION: Final = 500
+_PORTION: Final = 800
 _LARGEST_PORTION: Final = 8000
 """Candidates that one statement looks at."""
 _MOST_BELOW: Final = 20_000
