@@ -349,7 +349,7 @@ class IStore(IListing, IWebSessions, IVitals, IRecords):
         """Return all tokens, revoked ones too, oldest first."""
 
     def revoke_token(token_id: str, actor: str) -> Deferred[None]:
-        """Revoke a token, for good. Again is fine; one that never was is ``invalid_message``."""
+        """Revoke a token, for good. Again is fine; one that never was is ``unknown_token``."""
 
     def audit(actor: str, action: str, target: str | None, detail: dict[str, Any]) -> Deferred[None]:
         """Record that somebody did something. Verbs that take an `actor` record themselves."""

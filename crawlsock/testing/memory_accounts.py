@@ -197,7 +197,7 @@ def revoke_token(world: World, token_id: str, actor: str) -> None:
     """Revoke a token."""
     row = world.tokens.get(token_id)
     if row is None:
-        raise Refusal(ErrorCode.INVALID_MESSAGE, f"there is no token {token_id}", "/token_id")
+        raise Refusal(ErrorCode.UNKNOWN_TOKEN, f"there is no token {token_id}", "/token_id")
     if row.revoked_at is None:
         world.tokens[token_id] = attrs.evolve(row, revoked_at=world.now())
         world.note(actor, "token_revoke", token_id, {})

@@ -39,6 +39,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = MappingProxyType(
         ErrorCode.UNKNOWN_ACCOUNT: 404,
         ErrorCode.UNKNOWN_CRAWLER: 404,
         ErrorCode.UNKNOWN_ERROR: 404,
+        ErrorCode.UNKNOWN_TOKEN: 404,
         ErrorCode.INVALID_STATE: 409,
         ErrorCode.DUPLICATE: 409,
         ErrorCode.QUEUE_FULL: 503,

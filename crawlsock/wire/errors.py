@@ -103,6 +103,7 @@ class ErrorCode(str, Enum):
         "there is no such group of errors, or none that this peer may see",
         "look at `error_list`",
     )
+    UNKNOWN_TOKEN = ("unknown_token", "no token has this id", "look at `token_list`")
     INVALID_STATE = (
         "invalid_state",
         "the job or the session is in a state that does not allow this",

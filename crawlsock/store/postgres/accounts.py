@@ -184,7 +184,7 @@ class Accounts(Sessions):
         known = is_uuid(token_id) and (await self.write("revoke_token", {"token_id": token_id, "actor": actor}))[0][0]
         if not known:
             raise Refusal(
-                ErrorCode.INVALID_MESSAGE,
+                ErrorCode.UNKNOWN_TOKEN,
                 f"there is no token {token_id[:64]}: look at token_list",
                 "/token_id",
             )

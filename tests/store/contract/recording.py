@@ -46,7 +46,7 @@ class Tokens(StoreContract):
         self.assertIsNone(await self.store.token_by_hash(b"h"))
         self.assertIsNotNone((await self.store.tokens())[0].revoked_at)
         for unknown in (fresh_id(), "no token"):
-            await self.refused("invalid_message", self.store.revoke_token(unknown, "admin"))
+            await self.refused("unknown_token", self.store.revoke_token(unknown, "admin"))
 
     async def test_tokens_are_listed_oldest_first(self) -> None:
         """Tokens are listed in the order they were made."""
