@@ -73,6 +73,7 @@ class Stream:
         """Say why, and end. Again does nothing."""
         if self.ended:
             return
+        stuck = self._slow is not None or reason == TOO_SLOW
         if retry is not None:
             self._request.write(sse.retry(retry))
         self._request.write(sse.end(reason))
@@ -80,6 +81,9 @@ class Stream:
         self._request.channel.persistent = False
         self._request.unregisterProducer()
         self._request.finish()
+        if stuck:
+            # What is in the buffer may never leave. The transport ignores this once it is closed.
+            self._clock.callLater(_FAREWELL, self.cut)
 
     def cut(self) -> None:
         """Close the connection at once, whatever is still to be sent."""
@@ -130,5 +134,3 @@ class Stream:
     def _too_slow(self) -> None:
         self._slow = None
         self.end(TOO_SLOW)
-        # What is in the buffer may never leave. The transport ignores this once it is closed.
-        self._clock.callLater(_FAREWELL, self.cut)
