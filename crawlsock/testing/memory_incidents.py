@@ -289,6 +289,9 @@ def settle(world: World, notification_id: str, attempt: int, outcome: str, error
 
 def prune(world: World, before: datetime) -> None:
     """Forget groups, incidents and notifications that ended long ago."""
+    for row in world.outbox:
+        if row.state == "waiting" and row.created_at < world.now() - timedelta(days=7):
+            row.state, row.ended_at, row.last_error = "failed", world.now(), "not sent within a week"
     world.groups = {key: group for key, group in world.groups.items() if group.last_seen >= before}
     world.incidents = [row for row in world.incidents if row.view.closed_at is None or row.view.closed_at >= before]
     world.outbox = [row for row in world.outbox if row.ended_at is None or row.ended_at >= before]

@@ -272,6 +272,9 @@ END $$;
 CREATE FUNCTION crawlsock.prune_records(before_jobs timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 -- In the order in which they are written, passing over what somebody is just writing to.
 BEGIN
+    -- A channel that was taken away leaves what waits for it; after a week nobody wants to hear it.
+    UPDATE crawlsock.notification n SET state = 'failed', ended_at = now(), last_error = 'not sent within a week'
+    WHERE n.state = 'waiting' AND n.created_at < now() - interval '7 days';
     DELETE FROM crawlsock.notification n WHERE n.ended_at < before_jobs;
     DELETE FROM crawlsock.incident i WHERE i.closed_at < before_jobs;
     DELETE FROM crawlsock.error_group g USING (

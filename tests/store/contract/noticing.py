@@ -224,6 +224,17 @@ class Noticing(StoreContract):
         self.assertEqual(len(await self.listed()), 1)
         self.assertEqual((await self.store.notifications()).notifications, [])
 
+    async def test_what_nobody_takes_is_given_up(self) -> None:
+        """A notification whose channel was taken away is given up after a week."""
+        await self.record(finding(), channels=("chat",))
+        await self.advance(6 * 86400)
+        await self.store.prune(self.in_(-1e6), self.in_(-1e6))
+        self.assertEqual([each.state for each in (await self.store.notifications()).notifications], ["waiting"])
+        await self.advance(2 * 86400)
+        await self.store.prune(self.in_(-1e6), self.in_(-1e6))
+        (shown,) = (await self.store.notifications()).notifications
+        self.assertEqual((shown.state, shown.last_error), ("failed", "not sent within a week"))
+
     # -- what the rules look at
 
     async def test_failures_are_counted_up_to_the_threshold(self) -> None:
