@@ -60,6 +60,7 @@ check: $(VENV)/.dev ## lint, types, import law, generated documents
 	$(BIN)/lint-imports
 	$(BIN)/python -m crawlsock.config docs --check
 	$(BIN)/python -m crawlsock.wire.reference --check
+	$(BIN)/python -m crawlsock.web.reference --check
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure, beside peers in the same run; one JSON object a line

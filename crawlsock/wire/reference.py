@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from crawlsock.wire.schema import OPAQUE, PUSH_ONLY, Schema
 _PART = r"(<!-- generated: {} -->\n).*?(<!-- end of generated: {} -->)"
 
 
-def render(text: str, catalog: Catalog) -> str:
-    """Return the document with every generated part written anew.
+Parts = Mapping[str, Callable[[Catalog], Iterator[str]]]
+
+
+def render(text: str, catalog: Catalog, parts: Parts | None = None) -> str:
+    """Return the document with every generated part written anew; by default those of the protocol.
 
     :raises ValueError: a pair of markers is missing.
     """
-    for name, write in _PARTS.items():
+    for name, write in (_PARTS if parts is None else parts).items():
         pattern = re.compile(_PART.format(name, name), re.DOTALL)
         match = pattern.search(text)
         if match is None:
@@ -180,18 +183,23 @@ _PARTS: dict[str, Callable[[Catalog], Iterator[str]]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    module: str = "crawlsock.wire.reference",
+    page: str = "docs/protocol.md",
+    parts: Parts | None = None,
+) -> int:
     """Write the generated parts, or check them; return the exit code, 1 when the document is out of date."""
-    parser = argparse.ArgumentParser(prog="python -m crawlsock.wire.reference", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description="Write the generated parts of a document.")
     parser.add_argument("--check", action="store_true", help="change nothing, fail when the parts differ")
-    parser.add_argument("document", nargs="?", type=Path, default=Path("docs/protocol.md"))
+    parser.add_argument("document", nargs="?", type=Path, default=Path(page))
     options = parser.parse_args(arguments)
     before = options.document.read_text(encoding="utf-8")
-    after = render(before, Catalog.load())
+    after = render(before, Catalog.load(), parts)
     if after == before:
         return 0
     if options.check:
-        sys.stderr.write(f"{options.document} is out of date; run python -m crawlsock.wire.reference\n")
+        sys.stderr.write(f"{options.document} is out of date; run python -m {module}\n")
         return 1
     options.document.write_text(after, encoding="utf-8")
     return 0
