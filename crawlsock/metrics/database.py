@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client.core import Metric
 
@@ -11,13 +11,25 @@ from crawlsock.metrics.families import counter, gauge, histograms
 
 if TYPE_CHECKING:
     from crawlsock.store.batch import GroupCommit
-    from crawlsock.store.database import Database
+    from crawlsock.store.listener import Listener
+    from crawlsock.store.pool import Statistics
+
+
+class Connections(Protocol):
+    """What this needs of `crawlsock.store.database.Database`."""
+
+    @property
+    def listener(self) -> Listener:
+        """The connection that listens."""
+
+    def statistics(self) -> Statistics:
+        """Return the figures of the pool."""
 
 
 class DatabaseMetrics:
     """Tell about the connections to the database and what runs over them."""
 
-    def __init__(self, database: Database, group: GroupCommit) -> None:
+    def __init__(self, database: Connections, group: GroupCommit) -> None:
         self._database = database
         self._group = group
 
