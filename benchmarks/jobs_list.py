@@ -115,7 +115,7 @@ def questions(now: datetime) -> Iterator[tuple[str, JobFilter]]:
     """Yield what people ask, each under the kind of question that it is."""
     tree = "{root}"
     for sort in ("newest", "oldest", "queue"):
-        yield "everything", JobFilter(sort=sort)  # type: ignore[arg-type]
+        yield "everything", JobFilter(sort=sort)
     for state in ("queued", "assigned", "running", "completed", "failed", "cancelled", "paused", "waiting_credential"):
         states = frozenset({state})
         yield "state", JobFilter(states=states)

@@ -15,7 +15,6 @@ import crawlsock
 from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
 from crawlsock.masking import Masker
 from crawlsock.server import tokens
-from crawlsock.server.census import by_state
 from crawlsock.server.credentials import moment
 from crawlsock.server.middleware import Timing
 from crawlsock.server.peer import Peer, PeerLost, PeerState, PeerTimeout
@@ -95,7 +94,8 @@ class OperationsDesk:
         state = self._store.state
         try:
             crawlers = len(await self._store.sessions())
-            jobs = by_state((await self._census.jobs(None)).value)
+            # Counted now, not taken from the census: who asks for the status wants to know where things stand.
+            jobs = await self._store.job_counts()
         except Refusal:
             state = "down"
         status: dict[str, Any] = {
