@@ -13,12 +13,23 @@ from tests.integration.second_client import Client, Message
 READS: Final = frozenset(
     {
         "account_list",
+        "area_list",
+        "audit_list",
         "config_get",
         "crawler_list",
+        "error_get",
+        "error_list",
+        "incident_list",
+        "job_counts",
+        "job_explain",
         "job_get",
         "job_list",
+        "job_tree",
+        "notification_list",
+        "overview_get",
         "ping",
         "progress_get",
+        "queue_list",
         "status_get",
         "token_list",
     }
@@ -26,9 +37,19 @@ READS: Final = frozenset(
 """Requests that change nothing."""
 
 CONNECTION: Final = frozenset(
-    {"broadcast", "crawler_command", "heartbeat", "hello", "job_request", "subscribe", "unsubscribe"}
+    {
+        "broadcast",
+        "crawler_command",
+        "heartbeat",
+        "hello",
+        "job_request",
+        "notification_test",
+        "subscribe",
+        "unsubscribe",
+    }
 )
-"""Requests whose effect ends with the connection, or is the same however often they come; tested where they live."""
+"""Requests whose effect ends with the connection, or that people mean each time they send them; tested where they
+live."""
 
 STATE: Final = {
     "job": "true",
@@ -39,6 +60,7 @@ STATE: Final = {
     "job_milestone": "true",
     "job_result": "true",
     "job_error": "true",
+    "error_group": "true",
     "area": "true",
     "queue": "true",
     "event": "true",
@@ -147,6 +169,9 @@ class SentTwiceTests(FaultCase):
         ):
             self.stutter(lambda type=type: steer.ask(type, {"reason": "r"}, job_id=job_id), type)  # type: ignore[misc]
             self.assertEqual(self.state({"job_id": job_id}), state, type)
+        every = {"verb": "cancel", "filter": {"root_id": job_id}}
+        self.stutter(lambda: steer.ask("job_control", every), "job_control")
+        self.assertEqual(self.state({"job_id": job_id}), "cancelled")
         credential = {"account": "a", "host": "https://example.com", "kind": "personal", "access_token": "secret"}
         self.stutter(lambda: steer.ask("credential_put", credential), "credential_put")
         self.assertEqual(
@@ -192,6 +217,7 @@ class SentTwiceTests(FaultCase):
             "job_pause",
             "job_resume",
             "job_cancel",
+            "job_control",
             "job_retry",
             "credential_put",
             "queue_pause",
@@ -199,7 +225,8 @@ class SentTwiceTests(FaultCase):
             "config_set",
             "token_revoke",
         }
-        # A token is shown once, so each creation makes another; a refresh happens once a generation: tests/duties.
-        elsewhere = {"token_create", "token_refresh_request"}
+        # A token, or a link that signs in, is shown once, so each creation makes another; a refresh happens once a
+        # generation: tests/duties.
+        elsewhere = {"token_create", "login_create", "token_refresh_request"}
         requests = {name for name, type_ in Catalog.load().types.items() if type_.requests_from}
         self.assertEqual(requests - READS - CONNECTION - elsewhere, here)
