@@ -24,13 +24,10 @@ class EventsTests(SynchronousTestCase):
         self.world.request(webapp, "job_submit", {"jobs": [{"type": "crawl_project", "name": name}]})
         webapp.close()
 
-    def interrupt(self) -> None:
-        raise KeyboardInterrupt
-
     def follow(self, *arguments: str) -> Ended:
         """Follow until the steps are over, and then some."""
         self.wait(20)
-        self.world.runtime.steps.append(self.interrupt)
+        self.world.runtime.steps.append(self.world.runtime.interrupt)
         return self.world.invoke("events", "--follow", *arguments)
 
     def test_what_happens_is_printed(self) -> None:
@@ -74,7 +71,7 @@ class EventsTests(SynchronousTestCase):
         ended = self.follow("--jsonl", "--kind", "job_created")
         self.assertEqual(len({each["job_id"] for each in ended.objects}), 2)
         self.assertEqual(len(ended.objects), 2)
-        self.assertIn("the server is away; waiting for it\nthe server is back\n", ended.err)
+        self.assertEqual(ended.err, "the server is away; waiting for it\nthe server is back\n")
 
     def test_a_gap_is_visible(self) -> None:
         """A position that is no longer kept gives a line that says so, and the present state."""

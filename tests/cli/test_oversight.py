@@ -71,11 +71,15 @@ class OversightTests(SynchronousTestCase):
             for each in connected:
                 each.link.close("killed")
 
-        def interrupt() -> None:
-            raise KeyboardInterrupt
-
         nothing = [lambda: None]
-        self.world.runtime.steps = [*nothing * 25, kill, *nothing * 30, harness.restart, *nothing * 120, interrupt]
+        self.world.runtime.steps = [
+            *nothing * 25,
+            kill,
+            *nothing * 30,
+            harness.restart,
+            *nothing * 120,
+            self.world.runtime.interrupt,
+        ]
         ended = self.world.invoke("top")
         self.assertEqual(ended.code, 130)
         lines = ended.out.splitlines()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 from click.testing import CliRunner
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from crawlsock.cli.command import Invocation
@@ -52,11 +52,18 @@ class MemoryRuntime:
         self.harness = harness
         self.steps: list[Callable[[], object]] = []
         self.token: str | None = None
+        self._running: Deferred[Any] | None = None
+
+    def interrupt(self) -> None:
+        """Do as Ctrl-C does."""
+        assert self._running is not None
+        self._running.cancel()
 
     def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """Let time pass until there is a result."""
         results: list[Any] = []
-        Deferred.fromCoroutine(work(self.harness.clock)).addBoth(results.append)
+        self._running = Deferred.fromCoroutine(work(self.harness.clock))
+        self._running.addBoth(results.append)
         for _ in range(3000):
             if results:
                 break
@@ -66,6 +73,8 @@ class MemoryRuntime:
         if not results:
             raise AssertionError("the command did not end within 300 seconds")
         if isinstance(results[0], Failure):
+            if results[0].check(CancelledError):
+                raise SystemExit(130)
             results[0].raiseException()
         return results[0]  # type: ignore[no-any-return]
 
