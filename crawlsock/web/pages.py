@@ -26,7 +26,7 @@ from crawlsock.web.parameters import parse_query, read_value
 from crawlsock.web.problems import Problem
 from crawlsock.web.render import Renderer
 from crawlsock.web.resource import HTML, Answer, WebResource, redirect
-from crawlsock.web.static import Library
+from crawlsock.web.static import Library, pack, takes_gzip
 from crawlsock.web.words import FILTERS
 from crawlsock.wire.errors import ErrorCode, Refusal
 
@@ -113,7 +113,12 @@ class Pages(WebResource):
         template, title, values = await getattr(self, f"_{page}")(request, caller, words)
         here = f"/{words[0]}"
         now = datetime.fromtimestamp(self._clock.seconds(), timezone.utc)
-        return Answer(self._renderer.render(template, title=title, caller=caller, here=here, now=now, **values), HTML)
+        body = self._renderer.render(template, title=title, caller=caller, here=here, now=now, **values)
+        # There is no secret in a page whose length could be measured from outside: the cookie is not in it.
+        packed = pack(body) if takes_gzip(request.getHeader("Accept-Encoding")) else None
+        if packed is None:
+            return Answer(body, HTML, headers={"Vary": "Accept-Encoding"})
+        return Answer(packed, HTML, headers={"Vary": "Accept-Encoding", "Content-Encoding": "gzip"})
 
     # -- pages: each returns its template, its title and what the template needs
 

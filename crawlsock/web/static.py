@@ -170,7 +170,7 @@ class StaticFiles(WebResource):
         file = self._library.files.get("/".join(parts))
         if file is None or version != self._library.version:
             raise Problem("not_found", "there is no such file in this version; load the page again")
-        packed = file.packed if _takes_gzip(request.getHeader("Accept-Encoding")) else None
+        packed = file.packed if takes_gzip(request.getHeader("Accept-Encoding")) else None
         tag = f'"{file.tag}"' if packed is None else f'"{file.tag}-gz"'
         headers = {"Cache-Control": _FOREVER, "ETag": tag, "Vary": "Accept-Encoding"}
         if _has(request.getHeader("If-None-Match"), tag):
@@ -180,7 +180,8 @@ class StaticFiles(WebResource):
         return Answer(packed, file.content_type, headers={**headers, "Content-Encoding": "gzip"})
 
 
-def _takes_gzip(header: str | None) -> bool:
+def takes_gzip(header: str | None) -> bool:
+    """Tell whether an ``Accept-Encoding`` header lets gzip through."""
     for each in (header or "").split(","):
         name, _, weight = each.partition(";")
         if name.strip().lower() in ("gzip", "*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import Any
 
@@ -44,7 +45,8 @@ class PagesCase(SynchronousTestCase):
 
     def page(self, address: str, token: str | None = None, **headers: str) -> HttpAnswer:
         """Get a page as a browser would."""
-        return self.successResultOf(self.harness.http("GET", address, token=token or self.token, headers=headers))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.successResultOf(self.harness.http("GET", address, token=token or self.token, headers=named))
 
     def text(self, address: str) -> str:
         """Return a page that must be there."""
@@ -113,6 +115,12 @@ class ContentTests(PagesCase):
             self.assertIn('aria-label="Screens"', page)
             self.assertNotRegex(page, r"<script(?![^>]* src=)")
             self.assertNotRegex(page, r"\sstyle=|\son[a-z]+=|<style")
+
+    def test_compressed(self) -> None:
+        """A page goes compressed to who takes that."""
+        answer = self.page("/jobs", Accept_Encoding="gzip")
+        self.assertEqual(answer.headers["content-encoding"], "gzip")
+        self.assertIn(b"<h1>Jobs</h1>", gzip.decompress(answer.body))
 
     def test_overview(self) -> None:
         """The overview counts, and each number leads to the list that it counts."""
