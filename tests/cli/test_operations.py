@@ -121,6 +121,12 @@ class OperationTests(SynchronousTestCase):
         self.assertEqual((ended.code, ended.out, ended.err.count("\n")), (7, "", 1))
         self.assertIn("CRAWLSOCK_LOG_LEVEL?", ended.err)
 
+    def test_the_demo_wants_a_postgresql(self) -> None:
+        """A demo without any PostgreSQL of its own cannot be: 7, before anything starts."""
+        self.world.environ["CRAWLSOCK_EMBEDDED_POSTGRES"] = "off"
+        ended = self.world.invoke("demo")
+        self.assertEqual((ended.code, ended.err.count("\n")), (7, 1), ended)
+
     def test_schemas_are_printed(self) -> None:
         """Every message type is listed, each schema is shown as it is, and the AsyncAPI document is JSON."""
         names = [each["type"] for each in self.world.invoke("schema", "list", "--json").objects]

@@ -60,6 +60,12 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual({"CRAWLSOCK_DATA_DIR", "DATABASE_URL", "PGHOST"} & made.keys(), set())
         self.assertEqual([each for each in made["PYTHONPATH"].split(os.pathsep) if not os.path.isabs(each)], [])
 
+    def test_whose_postgresql_is_wanted(self) -> None:
+        """The server is told whose PostgreSQL to run, and serves its pages on loopback alone."""
+        command = server_command(Plan(postgres="machine"), Place.make(str(self.scratch / "kept")), 8420)
+        self.assertIn("--embedded-postgres=machine", command)
+        self.assertIn("--http-endpoint=tcp:8420:interface=127.0.0.1", command)
+
     def test_no_secret_is_in_a_command_line(self) -> None:
         """The commands of all children name files and addresses, and no token."""
         place = Place.make(str(self.scratch / "kept"))
