@@ -72,7 +72,7 @@ def repeated(before: Scrape, after: Scrape, minutes: int = 120) -> dict[str, str
     series = {}
     for name, value in after.items():
         first = before.get(name, 0.0)
-        series[name] = f"{first}+0x9 {first}+{value - first}x{minutes}"
+        series[name] = f"{first}+0x9 {first}{value - first:+f}x{minutes}"
     return series
 
 
