@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-MOST_READ: Final = 4096
+MOST_READ: Final = 1024
 """Characters of a message that are looked at."""
 MOST_KEPT: Final = 240
 """Characters of a normal form."""

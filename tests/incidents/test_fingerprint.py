@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial import unittest
 
 from crawlsock.incidents import judge, normalise
-from crawlsock.incidents.fingerprint import MOST_KEPT, fingerprint, names_in
+from crawlsock.incidents.fingerprint import MOST_KEPT, MOST_READ, fingerprint, names_in
 
 SAME = (
     ("no answer within 30 s", "no answer within 45.5 s"),
@@ -89,7 +89,7 @@ class NormaliseTests(unittest.TestCase):
     def test_long_texts_are_cut_before_they_are_looked_at(self) -> None:
         """A message of a megabyte, however hostile, is read up to a bound."""
         for hostile in ("'", "a'", '"', "a/", "1.", "=", "<", "@", "x" * 50 + " ", "a1" * 9, "\\", "://", "'a "):
-            self.assertEqual(normalise(hostile * 100_000), normalise((hostile * 100_000)[:4096]))
+            self.assertEqual(normalise(hostile * 100_000), normalise((hostile * 100_000)[:MOST_READ]))
 
     def test_fingerprints_stay(self) -> None:
         """A fingerprint is kept in databases, so it never changes."""

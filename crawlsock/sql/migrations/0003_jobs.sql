@@ -125,27 +125,29 @@ BEGIN
         INSERT INTO crawlsock.job_result AS kept (job_id, files, summary)
         SELECT job_id, f, y FROM hit WHERE f IS NOT NULL OR y IS NOT NULL
         ON CONFLICT (job_id) DO UPDATE SET files = excluded.files, summary = excluded.summary),
+    word AS (
+        -- What is written below, and told: put together once, because a join of two results here would be a nested loop.
+        SELECT hit.*, known.job_id IS NOT NULL OR hit.e IS NOT NULL AS told,
+               CASE WHEN known.attempt = hit.attempt THEN known.seq ELSE 0 END AS last_seq, known.message,
+               CASE WHEN known.attempt = hit.attempt OR hit.e IS NULL THEN crawlsock.merge_counts(known.entities, hit.e)
+                    ELSE hit.e END AS entities
+        FROM hit LEFT JOIN crawlsock.job_progress known ON known.job_id = hit.job_id),
     last AS (
-        INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent)
-        SELECT hit.job_id, hit.attempt, 0, 'completed', CASE
-                   WHEN known.attempt = hit.attempt OR hit.e IS NULL THEN crawlsock.merge_counts(known.entities, hit.e)
-                   ELSE hit.e END, 100
-        FROM hit LEFT JOIN crawlsock.job_progress known ON known.job_id = hit.job_id
-        WHERE known.job_id IS NOT NULL OR hit.e IS NOT NULL
+        INSERT INTO crawlsock.job_progress (job_id, attempt, seq, stage, entities, percent)
+        SELECT job_id, attempt, last_seq, 'completed', entities, 100 FROM word WHERE told
         ON CONFLICT (job_id) DO UPDATE SET
-            attempt = excluded.attempt, seq = CASE WHEN p.attempt = excluded.attempt THEN p.seq ELSE 0 END,
-            stage = 'completed', entities = excluded.entities, percent = 100, rate = NULL, time_left = NULL,
-            updated_at = now(), resume_state = NULL
-        RETURNING p.job_id, p.seq, p.entities, p.message),
+            attempt = excluded.attempt, seq = excluded.seq, stage = 'completed', entities = excluded.entities, percent = 100,
+            rate = NULL, time_left = NULL, updated_at = now(), resume_state = NULL
+        RETURNING job_progress.job_id),
     milestone AS (
         INSERT INTO crawlsock.job_milestone (job_id, percent)
         SELECT last.job_id, mark FROM last, unnest('{25,50,75,90,100}'::smallint[]) AS mark ON CONFLICT DO NOTHING)
     SELECT count(*), crawlsock.end_events(json_agg(json_build_array(
-               'job_completed', hit.job_id, root_id, account, type, attempt, 'completed', NULL,
-               last.seq, 'completed', coalesce(last.entities, '{}'), 100, last.message))),
+               'job_completed', job_id, root_id, account, type, attempt, 'completed', NULL,
+               CASE WHEN told THEN last_seq END, 'completed', entities, 100, message))),
            (SELECT json_object_agg(type, seconds) FROM (
                SELECT type, json_agg(extract(epoch FROM now() - started_at)) AS seconds FROM hit GROUP BY type) AS by_type)
-    INTO hits, events, ran FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
+    INTO hits, events, ran FROM word;
     IF hits < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases((
             SELECT jsonb_agg(item || '{"v": "completed"}') FROM jsonb_array_elements(items) AS item));
@@ -179,6 +181,14 @@ BEGIN
         LEFT JOIN crawlsock.job job ON job.job_id = CASE WHEN item.v = 'failed' THEN item.j END
         WHERE q.lease::text = item.l AND q.session_id::text = item.s::text AND q.state = ANY (item.held)
         FOR UPDATE OF q),
+    word AS (
+        -- With what is the last to be said about progress: written below, and told.
+        SELECT verdict.*, known.job_id IS NOT NULL OR e IS NOT NULL OR r IS NOT NULL AS told, known.percent, known.message,
+               CASE WHEN known.attempt = verdict.attempt THEN known.seq ELSE 0 END AS last_seq,
+               CASE WHEN next_state = 'failed' THEN 'failed' ELSE coalesce(known.stage, 'fetching') END AS stage,
+               CASE WHEN known.attempt = verdict.attempt OR e IS NULL OR e = '{}' THEN crawlsock.merge_counts(known.entities, e)
+                    ELSE e END AS entities
+        FROM verdict LEFT JOIN crawlsock.job_progress known ON known.job_id = j),
     hit AS (
         UPDATE crawlsock.job_queue q SET
             state = v.next_state,
@@ -196,8 +206,9 @@ BEGIN
             fingerprint = CASE WHEN v.v = 'failed' THEN v.fp WHEN v.next_state <> 'failed' THEN q.fingerprint END,
             reason = CASE WHEN v.next_state = 'failed' AND v.v <> 'failed' THEN 'poison'
                           WHEN v.v = 'failed' THEN v.et ELSE coalesce(v.d, q.reason) END
-        FROM verdict v WHERE q.job_id = v.j
-        RETURNING v.i, v.v, v.next_state, v.began, q.job_id, q.root_id, q.account, q.type, q.attempt, q.keyed, q.finished_at, q.reason),
+        FROM word v WHERE q.job_id = v.j
+        RETURNING v.i, v.v, v.next_state, v.began, q.job_id, q.root_id, q.account, q.type, q.attempt, q.keyed, q.finished_at, q.reason,
+                  v.told, v.last_seq, v.stage, v.entities, v.percent, v.message),
     closed AS (
         UPDATE crawlsock.job_assignment a SET started_at = hit.began, ended_at = now(), outcome = hit.v,
                detail = hit.reason
@@ -208,41 +219,33 @@ BEGIN
         INSERT INTO crawlsock.job_error (job_id, attempt, error_type, message, recoverable, request, stack, context,
                                          account, fingerprint, category, severity)
         SELECT j, attempt, et, m, rec, rq, st, cx, owner, fp, ct, sv FROM verdict WHERE v = 'failed'
-        ON CONFLICT DO NOTHING
-        RETURNING job_id),
+        ON CONFLICT DO NOTHING),
     grouped AS (
         -- After the jobs, and in one order: two servers that report the same failures must not wait for each other in a ring.
+        -- Of the verdict and not of what was inserted: a failed verdict is always new, and a join would be a nested loop.
         INSERT INTO crawlsock.error_group AS g (account, fingerprint, error_type, category, severity, title, count, last_job_id, last_message)
         SELECT owner, fp, min(et), min(ct), (array_agg(sv ORDER BY i DESC))[1], min(ti), count(*),
                (array_agg(j ORDER BY i DESC))[1], (array_agg(m ORDER BY i DESC))[1]
-        FROM verdict JOIN error ON error.job_id = verdict.j
-        WHERE v = 'failed'
+        FROM verdict WHERE v = 'failed'
         GROUP BY owner, fp ORDER BY owner, fp
         ON CONFLICT (fingerprint, account) DO UPDATE SET
             count = g.count + excluded.count, severity = excluded.severity, last_seen = greatest(g.last_seen, excluded.last_seen),
             last_job_id = excluded.last_job_id, last_message = excluded.last_message),
     last AS (
         INSERT INTO crawlsock.job_progress AS p (job_id, attempt, seq, stage, entities, percent, resume_state)
-        SELECT v.j, v.attempt, 0, CASE v.next_state WHEN 'failed' THEN 'failed' ELSE 'fetching' END, coalesce(v.e, '{}'), NULL, v.r
-        FROM verdict v LEFT JOIN crawlsock.job_progress known ON known.job_id = v.j
-        WHERE known.job_id IS NOT NULL OR v.e IS NOT NULL OR v.r IS NOT NULL
+        SELECT j, attempt, last_seq, stage, entities, NULL, r FROM word WHERE told
         ON CONFLICT (job_id) DO UPDATE SET
-            attempt = excluded.attempt,
-            seq = CASE WHEN p.attempt = excluded.attempt THEN p.seq ELSE 0 END,
-            stage = CASE WHEN excluded.stage = 'fetching' THEN p.stage ELSE excluded.stage END,
-            entities = CASE WHEN p.attempt = excluded.attempt THEN crawlsock.merge_counts(p.entities, excluded.entities)
-                            WHEN excluded.entities = '{}' THEN p.entities ELSE excluded.entities END,
+            attempt = excluded.attempt, seq = excluded.seq, stage = excluded.stage, entities = excluded.entities,
             rate = NULL, time_left = NULL, updated_at = now(),
-            resume_state = coalesce(excluded.resume_state, p.resume_state)
-        RETURNING p.job_id, p.seq, p.stage, p.entities, p.percent, p.message)
+            resume_state = coalesce(excluded.resume_state, p.resume_state))
     SELECT count(*), jsonb_agg(jsonb_build_array(i, next_state, type, v, extract(epoch FROM now() - began))),
         crawlsock.end_events(json_agg(json_build_array(
         CASE WHEN next_state = 'failed' THEN 'job_failed' WHEN next_state = 'cancelled' THEN 'job_cancelled'
              WHEN v = 'failed' THEN 'job_retried' WHEN v = 'released' THEN 'job_released'
              WHEN v = 'credential' THEN 'job_waiting_credential' ELSE 'job_lost' END,
-        hit.job_id, root_id, account, type, attempt, next_state, reason,
-        last.seq, last.stage, last.entities, last.percent, last.message)))
-    INTO hits, states, events FROM hit LEFT JOIN last ON last.job_id = hit.job_id;
+        job_id, root_id, account, type, attempt, next_state, reason, CASE WHEN told THEN last_seq END,
+        CASE WHEN told THEN stage END, CASE WHEN told THEN entities END, percent, message)))
+    INTO hits, states, events FROM hit;
     states := coalesce(states, '[]');
     IF hits < jsonb_array_length(items) THEN
         refused := crawlsock.refused_leases(items);
