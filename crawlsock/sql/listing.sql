@@ -32,18 +32,21 @@ LEFT JOIN LATERAL (SELECT * FROM crawlsock.job_progress r WHERE r.job_id = j.job
 ORDER BY {page_order};
 
 -- name: census
+SET LOCAL statement_timeout = '60s';
 SELECT account, type, state, count(*) FROM crawlsock.job_queue GROUP BY account, type, state;
 
 -- name: job_counts
 SELECT state, count(*) FROM crawlsock.job_queue GROUP BY state;
 
 -- name: item_sums
+SET LOCAL statement_timeout = '60s';
 SELECT q.account, sum((kind.counts ->> 'processed')::bigint)::bigint, sum((kind.counts ->> 'failed')::bigint)::bigint
 FROM crawlsock.job_progress p JOIN crawlsock.job_queue q ON q.job_id = p.job_id
 CROSS JOIN LATERAL jsonb_each(p.entities) AS kind(name, counts)
 GROUP BY q.account;
 
 -- name: rates
+SET LOCAL statement_timeout = '60s';
 SELECT q.session_id, q.account, sum(p.rate)
 FROM crawlsock.job_queue q JOIN crawlsock.job_progress p ON p.job_id = q.job_id AND p.attempt = q.attempt
 WHERE q.session_id IS NOT NULL AND q.finished_at IS NULL AND p.rate IS NOT NULL

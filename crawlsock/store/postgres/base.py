@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _UUID: Final = pattern(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _TRIES: Final = 5
+COUNT_SECONDS: Final = 60.0
+"""How long a count of all jobs may take; what the queries set for themselves is the same."""
 
 
 def is_uuid(text: str) -> bool:
@@ -64,6 +66,10 @@ class Base:
         """Run a named query that changes nothing; `parts` fill its {placeholders} with SQL of the store's own."""
         return Deferred.fromCoroutine(self._call(self._text(name, parts), parameters, writes=False))
 
+    def count(self, name: str) -> Deferred[list[Row]]:
+        """Run a named query that looks at every job: with many jobs it may take longer than others are given."""
+        return Deferred.fromCoroutine(self._call(self.queries[name], None, writes=False, deadline=COUNT_SECONDS))
+
     def write(self, name: str, parameters: Mapping[str, Any] | None = None) -> Deferred[list[Row]]:
         """Run a named query that changes rows, again if the outcome of the commit was unknown: all are idempotent."""
         return Deferred.fromCoroutine(self._call(self.queries[name], parameters, writes=True))
@@ -78,10 +84,10 @@ class Base:
         text = self.queries[name]
         return text.format(**parts) if parts else text
 
-    async def _call(self, sql: str, parameters: Any, *, writes: bool) -> list[Row]:
+    async def _call(self, sql: str, parameters: Any, *, writes: bool, deadline: float | None = None) -> list[Row]:
         for last in (False,) * (_TRIES - 1) + (True,):
             try:
-                return await self.database.call(sql, parameters or (), writes=writes)
+                return await self.database.call(sql, parameters or (), deadline=deadline, writes=writes)
             except Retryable as error:
                 if last:
                     raise Refusal(

@@ -93,16 +93,16 @@ class Listing(Reads):
 
     @deferred
     async def census(self) -> list[JobCount]:
-        self._counts = [JobCount(*row) for row in await self.read("census")]
+        self._counts = [JobCount(*row) for row in await self.count("census")]
         return self._counts
 
     @deferred
     async def item_sums(self) -> list[ItemSum]:
-        return [ItemSum(account, done or 0, failed or 0) for account, done, failed in await self.read("item_sums")]
+        return [ItemSum(account, done or 0, failed or 0) for account, done, failed in await self.count("item_sums")]
 
     @deferred
     async def rates(self) -> list[SessionRate]:
-        return [SessionRate(*row) for row in await self.read("rates")]
+        return [SessionRate(*row) for row in await self.count("rates")]
 
     @deferred
     async def control_jobs(self, verb: Verb, filter: JobFilter, *, reason: str | None, actor: str) -> Matched:
