@@ -65,7 +65,8 @@ class IMessagePlugin(Interface):
 class INotifier(Interface):
     """A channel by which people are told of incidents, beside the webhook: a chat, a pager, a mail.
 
-    Found by ``twisted.plugin.getPlugins(INotifier)``. Every incident that people are told of goes to every channel.
+    Found by ``twisted.plugin.getPlugins(INotifier)``, so the object provides ``twisted.plugin.IPlugin``, too. Every
+    incident that people are told of goes to every channel.
     """
 
     name = Attribute("The channel's name, a `str` of lower-case letters, digits and underscores; not ``webhook``.")
