@@ -81,13 +81,24 @@ class Company:
         await self.accounts(webapp)
         await self.crawler("crawler-alpha", slots=32)
         await self.crawler("crawler-beta", slots=16, labels=("large-disk", "zone=eu"))
-        await self.crawler(NAMES[0], slots=12, labels=("hostile",))
         await self.crawler("crawler-paused", labels=("resting",))
         await admin.request("crawler_command", {"crawler_id": "crawler-paused", "command": "pause"})
         self.leave_away("crawler-away")
         await self.jobs(webapp)
-        await self.hostile_jobs(webapp)
         await self.operate(admin)
+
+    async def order_hostile(self) -> dict[str, Any]:
+        """Let those in whose names are hostile; return what was made. Later than the rest: pictures are for people."""
+        webapp, admin = await self.connect("webapp"), await self.connect("admin")
+        for name in NAMES:
+            if name.strip() and len(name) <= 128:
+                await webapp.credential_put(name, HOST, "personal", "never-shown-hostile")
+        await self.crawler(NAMES[0], slots=12, labels=("hostile",))
+        await self.hostile_jobs(webapp)
+        await admin.request("queue_pause", {"job_type": "crawl_user", "reason": NAMES[1]})
+        for name in NAMES[:6]:
+            await admin.request("token_create", {"role": "webapp", "name": name, "accounts": [NAMES[0], "acme"]})
+        return self.made
 
     async def accounts(self, webapp: JobManager) -> None:
         """Make accounts in every state of their credential."""
@@ -102,9 +113,6 @@ class Company:
             refresh_token="never-shown-refresh",
             expires_at=soon,
         )
-        for name in NAMES:
-            if name.strip() and len(name) <= 128:
-                await webapp.credential_put(name, HOST, "personal", "never-shown-hostile")
 
     async def one(self, webapp: JobManager, key: str, type: str = "crawl_project", **fields: Any) -> str:
         """Submit one job, and remember its id under `key`."""
@@ -229,12 +237,11 @@ class Company:
 
     async def operate(self, admin: JobManager) -> None:
         """Leave an operator's traces: a paused queue, tokens, a changed setting."""
-        await admin.request("queue_pause", {"job_type": "crawl_user", "reason": NAMES[1]})
+        await admin.request("queue_pause", {"job_type": "crawl_user", "reason": "users come last"})
         await admin.request("config_set", {"name": "progress_interval", "value": "0.2"})
         revoked = await admin.request("token_create", {"role": "monitor", "name": "Wall display"})
         await admin.request("token_revoke", {"token_id": revoked.data["token_id"]})
-        for name in NAMES[:6]:
-            await admin.request("token_create", {"role": "webapp", "name": name, "accounts": [NAMES[0], "acme"]})
+        await admin.request("token_create", {"role": "webapp", "name": "Acme's own site", "accounts": ["acme"]})
 
     # -- what it is told
 

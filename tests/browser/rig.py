@@ -138,6 +138,12 @@ class Site:
         self._company.process.stdin.flush()
         return self._answer()
 
+    def hostile(self) -> Site:
+        """Let those in whose names are hostile, if they are not there yet."""
+        if "hostile" not in self.made:
+            self.made.update(self.order("hostile"))
+        return self
+
     def _answer(self) -> Any:
         assert self._company is not None
         line = cast(IO[bytes], self._company.process.stdout).readline()

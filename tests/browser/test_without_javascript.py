@@ -11,6 +11,11 @@ from tests.browser.hostile import NAMES
 class WithoutJavaScriptTests(BrowserCase):
     """A browser that runs no script."""
 
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.site.hostile()
+
     def test_the_way_to_a_job(self) -> None:
         """From the overview links lead to a list of jobs, and from there to a job with its state and progress."""
         page = self.page(java_script_enabled=False)

@@ -39,7 +39,7 @@ const TONES = {
   queue_paused: "warn",
   crawler_lost: "bad",
 };
-const SHOWN = new Set(["kind", "at", "job_id", "root_id", "account", "type", "crawler_id", "name", "namespace_path", "entities", "percent", "seq", "parent_id", "session_id"]);
+const SHOWN = new Set(["rate", "stage", "time_left", "resume_state", "kind", "at", "job_id", "root_id", "account", "type", "crawler_id", "name", "namespace_path", "entities", "percent", "seq", "parent_id", "session_id"]);
 
 export const title = () => "Events";
 
@@ -61,8 +61,9 @@ function told(event) {
   if (isNumber(event.percent)) said.push(percent(event.percent));
   if (isNumber(event.time_left) && event.kind === "job_progress") said.push(`${duration(Math.ceil(Number(event.time_left)))} left`);
   for (const [name, value] of Object.entries(event)) {
-    if (SHOWN.has(name) || name === "time_left" || name === "resume_state" || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
+    if (SHOWN.has(name) || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
     if (typeof value === "object" && !Array.isArray(value)) continue;
+    if (name === "attempt" && Number(value) === 1) continue;
     said.push(`${name.replaceAll("_", " ")} ${shortly(value)}`);
   }
   return said;

@@ -44,7 +44,7 @@ function Group({ group, session, again }) {
     <//>
     <div class="stack">
       <${Panel} title="What it means" id="meaning">
-        <p><${Text} value=${group.explanation} /></p>
+        <div class="stack"><p><${Text} value=${group.explanation} /></p>
         <p><strong>What to do:</strong> <${Text} value=${group.next_step} /></p>
         <${Pairs}
           items=${[
@@ -59,7 +59,7 @@ function Group({ group, session, again }) {
             ["Fingerprint", html`<${Id} value=${group.fingerprint} />`],
           ]}
         />
-        <${Command} line=${retryErrors(group)} label="Command line that retries what is failed now" />
+        <${Command} line=${retryErrors(group)} label="Command line that retries what is failed now" /></div>
       <//>
     </div>`;
 }

@@ -164,7 +164,7 @@ async function testNotification(again) {
   if (result !== undefined) again();
 }
 
-const NOTIFICATION_STATES = { sent: "ok", delivered: "ok", failed: "bad", given_up: "bad", pending: "info", waiting: "info" };
+const NOTIFICATION_STATES = { sent: "ok", failed: "bad", waiting: "info" };
 
 const NOTIFICATION_COLUMNS = [
   {
@@ -172,13 +172,13 @@ const NOTIFICATION_COLUMNS = [
     label: "What",
     head: true,
     cell: (each) => html`<span class="row-main"
-      ><${Text} value=${each.title ?? each.kind ?? each.incident_id} /><span class="row-sub">${each.channel && html`<${Text} value=${each.channel} />`}${each.last_error && html`<span class="bad"><${Text} value=${each.last_error} /></span>`}</span></span
+      ><${Text} value=${each.title} /><span class="row-sub"><span>${words(each.event.replace(".", " "))}</span><span>${each.channel}</span>${each.account && html`<${Text} value=${each.account} />`}${each.last_error && html`<span class="bad"><${Text} value=${each.last_error} /></span>`}</span></span
     >`,
   },
   { key: "state", label: "State", cell: (each) => html`<${Badge} tone=${NOTIFICATION_STATES[each.state] ?? "quiet"}>${words(each.state)}<//>` },
-  { key: "attempts", label: "Tries", num: true, wide: true, cell: (each) => exact(each.attempts ?? 0) },
-  { key: "next", label: "Next try", num: true, wider: true, cell: (each) => html`<${Ago} at=${each.next_at} />` },
-  { key: "at", label: "When", num: true, cell: (each) => html`<${Ago} at=${each.created_at ?? each.at} />` },
+  { key: "attempts", label: "Tries", num: true, wide: true, cell: (each) => exact(each.attempts) },
+  { key: "next", label: "Next try", num: true, wider: true, cell: (each) => html`<${Ago} at=${each.due_at} />` },
+  { key: "at", label: "When", num: true, cell: (each) => html`<${Ago} at=${each.created_at} />` },
 ];
 
 function Notifications({ query, session }) {
@@ -190,8 +190,10 @@ function Notifications({ query, session }) {
           caption="Notifications"
           columns=${NOTIFICATION_COLUMNS}
           rows=${data.notifications}
-          id=${(each) => each.notification_id ?? each.id ?? JSON.stringify(each)}
-          empty=${html`<${Empty} title="Nothing has been sent.">Incidents are sent to the webhook that the configuration names; look for settings with “notify” in their names.<//>`}
+          id=${(each) => each.notification_id}
+          empty=${html`<${Empty} title="Nothing has been sent.">
+            ${data.channels.length ? `Incidents will go to: ${data.channels.join(", ")}.` : html`No channel is configured. Name a webhook in the configuration, see the settings of <a href=${`${PATH}?setting=webhook`}>webhooks</a>.`}
+          <//>`}
         />
         ${(query.notifications_cursor || data.next_cursor) &&
         html`<${Pages} first=${query.notifications_cursor && changed(PATH, query, { notifications_cursor: "" })} next=${data.next_cursor && address(PATH, { ...query, notifications_cursor: data.next_cursor })} />`}`}
