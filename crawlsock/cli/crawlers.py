@@ -35,7 +35,21 @@ def _list(invocation: Invocation) -> None:
             print_json(crawler)
         return
     print_table(
-        ("crawler", "state", "does", "jobs", "slots", "memory", "cpu", "heard", "labels", "pid"),
+        (
+            "crawler",
+            "state",
+            "does",
+            "jobs",
+            "slots",
+            "items/s",
+            "memory",
+            "cpu",
+            "heard",
+            "over",
+            "version",
+            "labels",
+            "pid",
+        ),
         (
             (
                 each["crawler_id"],
@@ -43,9 +57,12 @@ def _list(invocation: Invocation) -> None:
                 each.get("status"),
                 each["jobs"],
                 each["slots"],
+                number(each.get("rate")),
                 size(each.get("memory_bytes")),
                 "" if each.get("cpu_percent") is None else f"{each['cpu_percent']:.0f} %",
                 f"{duration(each['heartbeat_age'])} ago",
+                each.get("transport"),
+                each.get("version"),
                 ", ".join(each["labels"]),
                 each.get("pid"),
             )

@@ -38,6 +38,7 @@ _STYLES: Final[Mapping[str, str]] = {
 }
 _HEADED: Final = frozenset({"kind", "at", "job_id", "crawler_id", "account", "root_id", "session_id", "entities"})
 """What has a place of its own in a line for people, or is of no use to them there."""
+_SAID_BY_KIND: Final = frozenset({"state", "stage", "seq"})
 _GAP: Final = "events are missing here: look at the present state (crawlsock jobs)"
 
 
@@ -137,13 +138,18 @@ class _Line:
         for name, value in _rest(data):
             line.append(f"  {name} ", "dim")
             line.append(value)
-        self._console.print(line)
+        self._console.print(line, soft_wrap=True)
 
 
 def _rest(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = [
-        (clean(name), _short(value)) for name, value in data.items() if name not in _HEADED and value not in (None, "")
-    ]
+    about_job = data["kind"].startswith("job_")
+    found = []
+    for name, value in data.items():
+        if name in _HEADED or value in (None, "") or (about_job and name in _SAID_BY_KIND):
+            continue
+        if name == "attempt" and value in (0, 1):
+            continue
+        found.append((clean(name), _short(value)))
     counts = [each for each in (data.get("entities") or {}).values() if isinstance(each, dict)]
     if counts:
         found.append(("items", f"{sum(each.get('processed', 0) for each in counts):,}"))
@@ -154,7 +160,7 @@ def _rest(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _short(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
     if isinstance(value, dict | list):
         import orjson
 
