@@ -1,7 +1,7 @@
 """Run all tests as two pytest processes side by side: ``python -m tests``, which is what ``make test`` does.
 
-Tests that start and kill whole services mostly wait; the others mostly compute. Together they take two thirds as long.
-With arguments, one pytest runs with just these.
+Tests that start and kill whole services mostly wait, and so do those that look at the page in a browser; the others
+mostly compute. Together they take two thirds as long. With arguments, one pytest runs with just these.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+CASES = ("tests.integration.fault_case", "tests.integration.web_case")
+"""Whose users start whole services."""
 
 
 def waiting() -> list[str]:
-    """Return the test files whose cases start whole services: those that use `tests.integration.fault_case`."""
+    """Return the test files whose cases start whole services, and after them the browser's, which come as one folder."""
     files = sorted((HERE / "integration").glob("test_*.py"))
-    return [str(file.relative_to(ROOT)) for file in files if "fault_case" in file.read_text(encoding="utf-8")]
+    whole = [file for file in files if any(case in file.read_text(encoding="utf-8") for case in CASES)]
+    return [str(path.relative_to(ROOT)) for path in (*whole, HERE / "browser")]
 
 
 def main(arguments: list[str]) -> int:
