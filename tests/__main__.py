@@ -18,7 +18,7 @@ CASES = ("tests.integration.fault_case", "tests.integration.web_case")
 
 
 def waiting() -> list[str]:
-    """Return the test files whose cases start whole services, and after them the browser's, which come as one folder."""
+    """Return the test files whose cases start whole services, and after them the folder of the browser's tests."""
     files = sorted((HERE / "integration").glob("test_*.py"))
     whole = [file for file in files if any(case in file.read_text(encoding="utf-8") for case in CASES)]
     return [str(path.relative_to(ROOT)) for path in (*whole, HERE / "browser")]
