@@ -45,7 +45,7 @@ const affected = (result) => (result?.affected !== undefined ? counted(result.af
 export async function actOnJob(verb, job, { tree = false } = {}) {
   const { label, tone, says, done } = ACTIONS[verb];
   const answer = await confirm({
-    title: `${label} this job?`,
+    title: tree ? `${label} this job and all below it?` : `${label} this job?`,
     text: html`<bdi class="strong">${visible(subject(job)) || job.job_id}</bdi>: ${says}`,
     verb: label,
     tone,

@@ -24,12 +24,11 @@ export class Problem extends Error {
 
 let leaving = false;
 
-/** Go to the sign-in page, which says why, and leads back here. */
+/** Go to the sign-in page, which says why. */
 export function signIn(reason = "ended") {
   if (leaving) return;
   leaving = true;
-  const next = location.pathname + location.search;
-  location.assign(`/login${writeQuery({ reason, next })}`);
+  location.assign(`/login${writeQuery({ reason })}`);
 }
 
 function trouble(status, text) {

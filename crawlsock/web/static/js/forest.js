@@ -3,11 +3,12 @@
 // The law: (forest, what came) -> forest; no DOM, no network. Children stand in the order in which they were made, so a page
 // that was read once keeps its place, and new ones come at the end. Flattened, it is a list of rows for the screen.
 
+import { subject } from "./jobs.js";
 import { applyToJob } from "./reduce.js";
 
-/** A forest where only the children of `top` are open, and none has been read. */
-export function plant(top) {
-  return { top, nodes: new Map(), open: new Set([top]) };
+/** A forest where only the children of `top` are open, and none has been read. `path` is the namespace path of `top`. */
+export function plant(top, path = "") {
+  return { top, path, nodes: new Map(), open: new Set([top]) };
 }
 
 function withNode(forest, parent, change) {
@@ -69,13 +70,18 @@ export function applyEvents(forest, events) {
   return touched ? { ...forest, nodes } : forest;
 }
 
+// Below acme/web, acme/web/api is api: what every row begins with tells nothing.
+function within(name, path) {
+  return path && name.startsWith(`${path}/`) && name.length > path.length + 1 ? name.slice(path.length + 1) : name;
+}
+
 /**
- * Flatten to rows, in the order in which they stand: `{kind: "job", job, depth, parent, cursor, open, leaf}`, and
+ * Flatten to rows, in the order in which they stand: `{kind: "job", job, name, depth, parent, cursor, open, leaf}`, and
  * `{kind: "more" | "loading" | "problem", parent, depth}` where a node has more than was read.
  */
 export function rows(forest) {
   const list = [];
-  const walk = (parent, depth) => {
+  const walk = (parent, depth, path) => {
     const node = forest.nodes.get(parent);
     if (!node) {
       list.push({ kind: "loading", parent, depth, key: `${parent}:loading` });
@@ -85,15 +91,15 @@ export function rows(forest) {
       for (const job of page.children) {
         const leaf = Number(job.below?.descendants ?? 0) === 0;
         const open = !leaf && forest.open.has(job.job_id);
-        list.push({ kind: "job", job, depth, parent, cursor: page.cursor, open, leaf, key: job.job_id });
-        if (open) walk(job.job_id, depth + 1);
+        list.push({ kind: "job", job, name: within(subject(job) || job.job_id, path), depth, parent, cursor: page.cursor, open, leaf, key: job.job_id });
+        if (open) walk(job.job_id, depth + 1, job.namespace_path);
       }
     }
     if (node.problem) list.push({ kind: "problem", parent, depth, problem: node.problem, key: `${parent}:problem` });
     else if (node.loading && !node.pages.length) list.push({ kind: "loading", parent, depth, key: `${parent}:loading` });
     else if (node.next) list.push({ kind: "more", parent, depth, cursor: node.next, loading: node.loading, key: `${parent}:more` });
   };
-  walk(forest.top, 1);
+  walk(forest.top, 1, forest.path);
   return list;
 }
 

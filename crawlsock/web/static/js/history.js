@@ -39,7 +39,12 @@ export function timeline(job) {
       add(each.ended_at, { label, tone: "quiet", order: 6 });
     }
   });
-  for (const mark of job.milestones ?? []) add(mark.at, { label: `${mark.percent} % done`, tone: "run", order: 4 });
+  const marks = job.milestones ?? [];
+  marks.forEach((mark, i) => {
+    // Of milestones that came in one moment the last says all.
+    const next = marks[i + 1];
+    if (!next || millis(next.at) - millis(mark.at) >= 1000) add(mark.at, { label: `${mark.percent} % done`, tone: "run", order: 4 });
+  });
   const closed = attempts.some((each) => each.ended_at && each.outcome === job.state);
   if (job.finished_at && !closed) add(job.finished_at, { ...(ENDS[job.state] ?? { label: job.state, tone: "quiet" }), detail: job.reason, order: 7 });
   return entries.sort((a, b) => millis(a.at) - millis(b.at) || a.order - b.order);
@@ -54,7 +59,7 @@ export function pastRates(job) {
   const marks = job.milestones ?? [];
   const attempts = job.assignments ?? [];
   const start = attempts[attempts.length - 1]?.started_at ?? job.started_at;
-  if (!isNumber(whole) || !start) return [];
+  if (!isNumber(whole) || Number(whole) <= 0 || !start) return [];
   let [at, share] = [millis(start) / 1000, 0];
   const points = [];
   for (const mark of marks) {

@@ -2,7 +2,7 @@
 //
 // The law: what is shown stays until there is something newer; a failure stands beside it and does not replace it. Events
 // that come while an answer is under way are applied to the answer, so that none is lost to it. At most one request a
-// second for what events make stale, none while the page is hidden or held.
+// second (less when the server takes long) for what events make stale, none while the page is hidden or held.
 
 import * as api from "./api.js";
 import { useEffect, useMemo, useRef, useState } from "./lib.js";
@@ -19,6 +19,7 @@ class Resource {
     this.running = null;
     this.dirty = false;
     this.lastAsked = 0;
+    this.took = 0;
     this.timer = null;
   }
 
@@ -60,6 +61,7 @@ class Resource {
       if (this.running !== running) return;
       if (this.options.reduce) for (const delivery of this.missed) data = this.options.reduce(data, delivery.events, delivery);
       heard();
+      this.took = Date.now() - this.lastAsked;
       this.set({ data, problem: null, loading: false, stale: false, at: Date.now() });
     } catch (problem) {
       if (this.running !== running || running.signal.aborted) return;
@@ -87,7 +89,8 @@ class Resource {
       return;
     }
     if (this.timer) return;
-    const least = this.options.least ?? LEAST;
+    // What costs the server much is asked for less often.
+    const least = Math.max(this.options.least ?? LEAST, 10 * this.took);
     this.timer = setTimeout(() => this.read(), Math.max(wait, this.lastAsked + least - Date.now(), 0));
   }
 

@@ -6,5 +6,4 @@
   } catch {
     // no storage: automatic
   }
-  document.documentElement.classList.add("js");
 })();

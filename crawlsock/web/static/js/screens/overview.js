@@ -7,6 +7,7 @@ import { percent, rate, title as capital, words } from "../format.js";
 import { STATES } from "../jobs.js";
 import { html } from "../lib.js";
 import { exact, isNumber, plus, share, short, total } from "../numbers.js";
+import { visible } from "../plain.js";
 import { useResource } from "../resource.js";
 import { Badge } from "../ui/badge.js";
 import { Chart } from "../ui/chart.js";
@@ -62,19 +63,25 @@ function Activity({ activity }) {
 
 function Health({ health }) {
   if (!health) return null;
-  const order = { bad: 0, warn: 1, ok: 2 };
-  const sorted = [...health].sort((a, b) => order[a.state] - order[b.state]);
-  const worst = sorted[0]?.state ?? "ok";
-  const said = { ok: "all well", warn: "needs a look", bad: "needs you" }[worst];
+  const bad = health.filter((check) => check.state === "bad");
+  const warn = health.filter((check) => check.state === "warn");
+  const well = health.filter((check) => check.state === "ok");
+  const said = bad.length ? "needs you" : warn.length ? "needs a look" : "all well";
   return html`<${Panel} title="Health" id="health" note=${said} actions=${html`<a href="/system">System</a>`}>
     <ul class="rows">
-      ${sorted.map(
+      ${[...bad, ...warn].map(
         (check) => html`<li key=${check.check} class="row">
-          <span class="row-lead"><${Badge} tone=${TONES[check.state]}>${check.state === "ok" ? "ok" : check.state === "warn" ? "look" : "bad"}<//> <span class="strong"><${Text} value=${words(check.check)} /></span></span>
+          <span class="row-lead"><${Badge} tone=${check.state}>${check.state === "warn" ? "look" : "bad"}<//> <span class="strong"><${Text} value=${words(check.check)} /></span></span>
           <span class="row-rest"><${Text} value=${check.summary} />${check.remedy && html`<span class="remedy"><${Text} value=${check.remedy} /></span>`}</span>
         </li>`,
       )}
     </ul>
+    ${
+      well.length > 0 &&
+      html`<ul class="badges" aria-label="What is well">
+        ${well.map((check) => html`<li key=${check.check} title=${visible(check.summary)}><${Badge} tone="ok"><${Text} value=${words(check.check)} /><//><span class="sr">: <${Text} value=${check.summary} /></span></li>`)}
+      </ul>`
+    }
   <//>`;
 }
 
@@ -98,7 +105,7 @@ function Host({ host }) {
     <span class="row-rest">
       ${isNumber(host.limit) && html`<span class="jobbar"><${Bar} value=${left ?? 0} tone=${tone} label=${`${exact(host.remaining)} of ${exact(host.limit)} requests left`} /><span class="num">${exact(host.remaining)} / ${exact(host.limit)}</span></span>`}
       <span class="quiet">
-        ${blocked ? html`<span class="bad">blocked, free <${Ago} at=${host.blocked_until} /></span>` : host.resets_at ? html`resets <${Ago} at=${host.resets_at} />` : "no limit known"}
+        ${blocked ? html`<span class="bad">blocked, free <${Ago} at=${host.blocked_until} /></span>` : host.resets_at ? html`resets <${Ago} at=${host.resets_at} />` : isNumber(host.limit) ? "" : "no limit known"}
       </span>
     </span>
   </li>`;

@@ -31,6 +31,11 @@ function colour(element, name) {
   return color;
 }
 
+// Marks less than a minute apart need their seconds.
+function isBrief(marks) {
+  return marks.length > 1 && marks[1] - marks[0] < 60;
+}
+
 function options(uPlot, element, { series, height, unit, bars }) {
   const faint = colour(element, "line");
   const muted = colour(element, "muted");
@@ -43,8 +48,8 @@ function options(uPlot, element, { series, height, unit, bars }) {
     cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (chart, low, high) => [0, Math.max(1, high * 1.1 || 1)] } },
     axes: [
-      { ...axis, size: 24, grid: { show: false }, space: 60, values: (chart, marks) => marks.map((mark) => clock(mark * 1000, false)) },
-      { ...axis, size: 44, grid: { stroke: faint, width: 1 }, space: 28, values: (chart, marks) => marks.map((mark) => (Number.isInteger(mark) || mark < 10 ? short(mark) : "")) },
+      { ...axis, size: 24, grid: { show: false }, space: 60, values: (chart, marks) => marks.map((mark) => clock(mark * 1000, isBrief(marks))) },
+      { ...axis, size: 44, grid: { stroke: faint, width: 1 }, space: 28, values: (chart, marks) => marks.map((mark) => (Number.isInteger(mark) ? short(mark) : mark < 10 ? mark.toFixed(1) : "")) },
     ],
     series: [
       {},

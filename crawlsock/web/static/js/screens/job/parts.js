@@ -1,7 +1,7 @@
 // The panels of a job's page but its tree: progress, why it waits, attempts, events, errors, what it was given.
 
 import { get, part } from "../../api.js";
-import { question, toneOf } from "../../jobs.js";
+import { ACTIONS, applies, question, toneOf } from "../../jobs.js";
 import { address } from "../../address.js";
 import { control, line } from "../../commands.js";
 import { bytes, clock, counted, duration, percent, rate, title, words } from "../../format.js";
@@ -46,7 +46,7 @@ function Entities({ entities }) {
       const done = total([counts.processed ?? 0, counts.failed ?? 0]);
       return isNumber(whole) && Number(whole) > 0
         ? html`<span class="jobbar"><${Bar} value=${Math.min(1, Number(done) / Number(whole))} label=${`${words(kind)}: ${exact(done)} of ${exact(whole)}`} /><span class="num">${percent(Math.min(100, (Number(done) * 100) / Number(whole)))}</span></span>`
-        : html`<span class="quiet">how many there are is not known</span>`;
+        : html`<span class="quiet">${isNumber(whole) ? "nothing to read here" : "how many there are is not known"}</span>`;
     } },
     { key: "processed", label: "Processed", num: true, cell: ([, counts]) => exact(counts.processed ?? 0) },
     { key: "failed", label: "Failed", num: true, wide: true, cell: ([, counts]) => (Number(counts.failed ?? 0) ? html`<span class="bad">${exact(counts.failed)}</span>` : "0") },
@@ -232,11 +232,13 @@ export function Contents({ job }) {
 
 /** For each action the line that does the same. */
 export function Commands({ job }) {
+  const verbs = Object.keys(ACTIONS);
+  const family = Object.keys(job.children ?? {}).length > 0;
   const lines = [
     ["Show it", line("crawlsock", "show", job.job_id)],
     ["Watch it and all below", line("crawlsock", "watch", job.job_id)],
-    ...["cancel", "pause", "resume", "retry"].map((verb) => [title(verb), control(verb, job.job_id)]),
-    ["Retry all below it", control("retry", job.job_id, { tree: true })],
+    ...verbs.filter((verb) => applies(verb, job)).map((verb) => [ACTIONS[verb].label, control(verb, job.job_id)]),
+    ...(family ? verbs.map((verb) => [`${ACTIONS[verb].label} it and all below`, control(verb, job.job_id, { tree: true })]) : []),
   ];
   return html`<${Panel} title="On the command line" id="commands">
     <dl class="commands">${lines.map(([label, text]) => html`<div key=${label}><dt>${label}</dt><dd><${Command} line=${text} label=${`${label} on the command line`} /></dd></div>`)}</dl>

@@ -51,7 +51,7 @@ function Row({ row, at, top, active, flip, again }) {
     onMouseDown=${() => at()}
   >
     <button type="button" class="twist" tabindex="-1" aria-hidden="true" data-open=${row.open ? "" : undefined} disabled=${row.leaf} onClick=${flip}></button>
-    <a class="tree-name" tabindex="-1" href=${jobPage(job.job_id)}><${Text} value=${subject(job) || job.job_id} cut=${true} /></a>
+    <a class="tree-name" tabindex="-1" href=${jobPage(job.job_id)} title=${name}><${Text} value=${row.name} cut=${true} /></a>
     <span class="tree-state"><${StateBadge} job=${job} /></span>
     <span class="tree-bar" title=${summary(below)}
       ><${Bar} value=${known ? Number(below.percent) / 100 : job.state === "running" ? null : 0} tone=${toneOf(below.jobs)} label=${known ? percent(below.percent) : "not known how far"} /><span class="num">${known ? percent(below.percent) : ""}</span></span
@@ -62,8 +62,8 @@ function Row({ row, at, top, active, flip, again }) {
 }
 
 // Reads what is in sight; keeps what was read fresh while events come.
-function useForest(top) {
-  const [forest, set] = useState(() => plant(top));
+function useForest(top, path) {
+  const [forest, set] = useState(() => plant(top, path));
   const latest = useRef(forest);
   latest.current = forest;
   const update = (change) => {
@@ -84,9 +84,9 @@ function useForest(top) {
   return { forest, update, read, stop };
 }
 
-/** The panel. `job`: the one at the top, `fresh` changes when its children may have. */
+/** The panel. `job`: the one at the top. */
 export function Tree({ job }) {
-  const { forest, update, read, stop } = useForest(job.job_id);
+  const { forest, update, read, stop } = useForest(job.job_id, job.namespace_path);
   const list = useMemo(() => flatten(forest), [forest]);
   const box = useRef(null);
   const [view, setView] = useState({ from: 0, until: 40 });
@@ -110,10 +110,12 @@ export function Tree({ job }) {
   useEffect(() => {
     let timer = null;
     let dirty = false;
+    let pace = REFRESH;
     const refresh = async () => {
       timer = null;
       if (!dirty || document.hidden || isPaused() || stop.signal.aborted) return;
       dirty = false;
+      const began = Date.now();
       for (const { parent, cursor } of pagesOf(sight.current)) {
         try {
           const page = await get(`/jobs/${part(parent)}/tree`, { limit: PAGE, cursor }, stop.signal);
@@ -122,11 +124,13 @@ export function Tree({ job }) {
           return; // what is shown stays; the next event tries again
         }
       }
-      if (dirty) timer ??= setTimeout(refresh, REFRESH);
+      // What costs the server much is asked for less often.
+      pace = Math.max(REFRESH, 10 * (Date.now() - began));
+      if (dirty) timer ??= setTimeout(refresh, pace);
     };
     const soon = () => {
       dirty = true;
-      timer ??= setTimeout(refresh, REFRESH);
+      timer ??= setTimeout(refresh, pace);
     };
     const end = listen({
       events: ({ events, gap }) => {
