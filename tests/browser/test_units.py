@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent / "units"
 STATIC = Path(crawlsock.__file__).parent / "web" / "static"
+VIEWERS = Path(__file__).parents[1] / "feed" / "data" / "viewers.json"
 ORIGIN = "http://units.test"
 RUN = """async (name) => {
     const failed = [];
@@ -47,6 +48,8 @@ class UnitTests(BrowserCase):
             route.fulfill(body="<!doctype html><title>units</title>", content_type="text/html")
         elif path.startswith("/static/"):
             route.fulfill(path=STATIC / path.removeprefix("/static/"), content_type="text/javascript")
+        elif path == "/viewers.json":
+            route.fulfill(path=VIEWERS, content_type="application/json")
         elif path.endswith(".js"):
             route.fulfill(path=HERE / path[1:], content_type="text/javascript")
         else:
@@ -63,6 +66,10 @@ class UnitTests(BrowserCase):
     def test_events(self) -> None:
         """Whatever order events come in, what they make of a job is the same, and it never goes back."""
         self.run_units("reduce")
+
+    def test_viewers(self) -> None:
+        """What the page makes of a stream is what the store says, for viewers of every kind."""
+        self.run_units("viewers")
 
     def test_addresses_texts_and_commands(self) -> None:
         """Addresses keep what is put into them, hidden characters show, and command lines are safe to paste."""
