@@ -74,3 +74,11 @@ class UnitTests(BrowserCase):
     def test_addresses_texts_and_commands(self) -> None:
         """Addresses keep what is put into them, hidden characters show, and command lines are safe to paste."""
         self.run_units("address")
+
+    def test_tree(self) -> None:
+        """A tree that is read page by page shows each child once, in its place."""
+        self.run_units("forest")
+
+    def test_history(self) -> None:
+        """A job tells what happened to it, and what can be done with it, from its rows alone."""
+        self.run_units("history")
