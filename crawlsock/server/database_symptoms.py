@@ -7,19 +7,36 @@ The law: looks, and never touches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from crawlsock.server.checks import BAD, OK, WARN, Line, graded
 
 if TYPE_CHECKING:
-    from crawlsock.server.listener import SocketServer
     from crawlsock.server.pulse import Pulse
     from crawlsock.store.batch import GroupCommit
-    from crawlsock.store.database import Database
+    from crawlsock.store.listener import Listener
+    from crawlsock.store.pool import Statistics
 
 COMMIT_WARN, COMMIT_BAD = 2.0, 10.0
 WAIT_WARN, WAIT_BAD = 1.0, 4.0
 _FULL: Final = 0.9
+
+
+class Database(Protocol):
+    """What this needs of `crawlsock.store.database.Database`."""
+
+    server_version: str
+
+    @property
+    def reason(self) -> str:
+        """Why the state is what it is."""
+
+    @property
+    def listener(self) -> Listener:
+        """The connection that listens."""
+
+    def statistics(self) -> Statistics:
+        """Return the figures of the pool."""
 
 
 class DatabaseSymptoms:
@@ -155,13 +172,25 @@ class DatabaseSymptoms:
         )
 
 
+class Socket(Protocol):
+    """What this needs of `crawlsock.server.listener.SocketServer`."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether who connects there reaches this server."""
+
+
 class SocketSymptoms:
     """Look at what the server listens on; `lines` is a source of `Checks`."""
 
     def __init__(self) -> None:
-        self._sockets: list[SocketServer] = []
+        self._sockets: list[Socket] = []
 
-    def add(self, socket: SocketServer) -> None:
+    def add(self, socket: Socket) -> None:
         """Look at this one, too."""
         self._sockets.append(socket)
 

@@ -34,10 +34,9 @@ class Engine:
     :ivar under_way: groups that were sent; the test lets them commit.
     """
 
-    server_version = "15"
-    reason = "connected"
-
     def __init__(self, clock: IReactorTime, size: int = 1) -> None:
+        self.server_version = "15"
+        self.reason = "connected"
         self.clock: Any = clock
         self.under_way: list[Deferred[str]] = []
         self.group = GroupCommit(
