@@ -118,6 +118,7 @@ def server(
         **os.environ,
         **OPEN_LIMITS,
         "CRAWLSOCK_DRAIN_TIMEOUT": "1s",
+        "CRAWLSOCK_HTTP_ENDPOINT": "none",
         **(settings or {}),
         "CRAWLSOCK_DATABASE_URL": dsn,
         "PYTHONPATH": str(ROOT),
