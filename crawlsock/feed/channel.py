@@ -37,6 +37,7 @@ class Channel:
     :ivar position: up to where it has read.
     :ivar shown: up to where its viewers were shown everything.
     :ivar live: whether it has been where the store is.
+    :ivar closed: whether it has ended, because nobody looked on any more.
     """
 
     def __init__(self, channels: Channels, filter: Filter, position: str, pages: int, interval: float) -> None:
@@ -45,7 +46,7 @@ class Channel:
         self._fold = Fold(interval)
         self._flushed = float("-inf")
         self._later: IDelayedCall | None = None
-        self._closed = False
+        self.closed = False
         self.filter = filter
         # The tail compares positions; a channel always has one.
         self.position: str | None = position
@@ -89,7 +90,7 @@ class Channel:
 
     def absorb(self, other: Channel) -> None:
         """Take over the viewers of another channel that has shown up to the same position."""
-        if self._closed:
+        if self.closed:
             return
         self.recent.mark(self.shown)
         for seat in list(other.seats):
@@ -99,7 +100,7 @@ class Channel:
         other._close()
 
     def _close(self) -> None:
-        self._closed = True
+        self.closed = True
         if self._later is not None:
             self._later.cancel()
             self._later = None
@@ -182,7 +183,7 @@ class Channel:
     async def _carry_over(self) -> None:
         channels = self._channels
         position, events = await take_snapshot(channels.store, self.filter, channels.clock.seconds())
-        if self._closed:
+        if self.closed:
             return
         # What waited is in the snapshot.
         self._fold = Fold(self._interval)
@@ -193,7 +194,7 @@ class Channel:
         self.pages = 0
         self.position = self.shown = position
         self._show([Item(event) for event in events], gap=True, snapshot=True)
-        if not self._closed:
+        if not self.closed:
             channels.tail.add(self)
 
     def _failed(self, failure: Any) -> None:
@@ -202,7 +203,7 @@ class Channel:
         if refusal is None:
             self._channels.log.failure("A snapshot for viewers failed", failure)
             refusal = Refusal(ErrorCode.INTERNAL, "the present state could not be read; the failure is in the log")
-        if refusal.code is ErrorCode.UNAVAILABLE and not self._closed:
+        if refusal.code is ErrorCode.UNAVAILABLE and not self.closed:
             # The tail will find the store away, too, and the gap again when it is back.
             self._channels.tail.add(self)
         else:

@@ -154,9 +154,9 @@ class Channels:
             await self.store.events_after(position, 0)
 
     def join(self, viewer: Viewer, filter: Filter, position: str) -> Seat:
-        """Show the viewer everything after the position, from now until it leaves.
+        """Give the viewer a seat; once it is placed (`place`) the viewer is shown everything after the position.
 
-        What is known at once is shown after this has returned, when the caller calls `place` of the seat.
+        Two steps, because the first deliveries may come within the second, and a viewer must know its seat to pause it.
         """
         seat = Seat(self, viewer, filter, position)
         self.seats[seat] = None
@@ -224,6 +224,8 @@ class Channels:
         for other in list(self._channels.get(channel.filter, ())):
             if other is channel or other.position != channel.position or channel.bridging or other.bridging:
                 continue
+            if channel.closed:
+                return
             stays, goes = sorted((channel, other), key=_standing, reverse=True)
             if not stays.waiting:
                 goes.flush()

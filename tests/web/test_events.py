@@ -153,6 +153,13 @@ class FollowingTests(StreamCase):
         self.harness.advance(0.5)
         self.assertEqual(messages(again, "events"), [])
 
+    async def test_for_long(self) -> None:
+        """A stream on which nothing happens is not taken for an idle connection, and not for an idle session."""
+        answer = await self.follow()
+        self.harness.advance(600, step=5)
+        await self.submit_one()
+        self.assertEqual((kinds(answer), answer.complete), (["job_created"], False))
+
     async def test_the_same_bytes_for_all(self) -> None:
         """Viewers of the same are sent what was encoded once."""
         answers = [await self.follow() for _ in range(20)]
