@@ -70,6 +70,7 @@ class Notifier:
     :param http: posts webhooks.
     :param plugins: further channels.
     :param dice: returns numbers from 0 up to 1.
+    :ivar failing: why the last try failed, by channel; a channel whose last try went well is not in it.
     :raises ChannelError: two channels have one name, or one has none.
     """
 
@@ -93,6 +94,7 @@ class Notifier:
         self._plugins = _by_name(plugins)
         self._dice = dice
         self.wake: Callable[[], None] = lambda: None
+        self.failing: dict[str, str] = {}
 
     def channels(self) -> list[str]:
         """Return the channels by which people are told now."""
@@ -140,8 +142,9 @@ class Notifier:
                 await self._post(settings, outgoing.notification_id, payload.encode(told))
             else:
                 await self._hand_over(settings, outgoing.channel, outgoing.notification_id, told)
+            self.failing.pop(outgoing.channel, None)
         except NotSent as error:
-            reason = str(error)
+            reason = self.failing[outgoing.channel] = str(error)
             last = error.for_good or outgoing.attempt >= settings.notify_attempts
             outcome = "failed" if last else "waiting"
             again = payload.pause(outgoing.attempt, error.retry_after, self._dice())

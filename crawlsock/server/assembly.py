@@ -30,7 +30,7 @@ from crawlsock.interfaces import IMessagePlugin, IMiddleware, INotifier
 from crawlsock.lifecycle import Duty, Lifecycle
 from crawlsock.masking import Masker
 from crawlsock.secrets import Vault
-from crawlsock.server import middleware, routes
+from crawlsock.server import middleware, notices, routes
 from crawlsock.server.admission import Admission
 from crawlsock.server.calls import Calls
 from crawlsock.server.census import Census
@@ -139,6 +139,7 @@ class Server:
         self.overview = Overview(clock, store, self.census, self.operations)
         self.logins = LoginDesk(store, self._now)
         self.notifier = Notifier(clock, store, self._now, http, masker, notifiers)
+        self.checks.use(lambda: notices.lines(self.notifier))
         self.admission = Admission(clock, store, lambda: self._now().queue_limit)
         self.factory = CrawlsockFactory(clock, self.pool, self.router, self._now, self._context)
         self.calls = Calls(clock, self.router, self._context)

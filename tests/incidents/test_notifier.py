@@ -25,6 +25,7 @@ from crawlsock.incidents import payload
 from crawlsock.incidents.notifier import MOST_ANSWERED, ChannelError, Notifier
 from crawlsock.interfaces import INotifier
 from crawlsock.masking import Masker
+from crawlsock.server import notices
 from crawlsock.store.records_values import Finding, NotificationView
 from crawlsock.testing import MemoryStore
 from crawlsock.wire.errors import Refusal
@@ -179,6 +180,8 @@ class WebhookTests(NotifierCase):
                 self.assertEqual(len(self.receiver.posts), before, "too early")
                 self.clock.advance(0.5)
             self.run_once()
+            line = next(iter(notices.lines(self.notifier)))
+            self.assertEqual(line.state, "ok" if waited == 10 else "warn")
         first, _, last = self.receiver.posts
         self.assertEqual(first["data"], last["data"])
         self.assertEqual(first["headers"]["webhook-id"], last["headers"]["webhook-id"])
