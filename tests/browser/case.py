@@ -177,9 +177,9 @@ class BrowserCase(SynchronousTestCase):
         found = page.evaluate(_TOO_WIDE)
         self.assertEqual(found["scroll"], found["client"], f"{about} {page.url} is too wide: {found['wide']}")
 
-    def assert_accessible(self, page: Page, about: str = "") -> None:
-        """Check that axe finds nothing serious or critical."""
-        found = serious(page)
+    def assert_accessible(self, page: Page, about: str = "", part: str | None = None) -> None:
+        """Check that axe finds nothing serious or critical, on the page or in a part of it."""
+        found = serious(page, part)
         self.assertEqual(found, [], f"{about} {page.url}")
 
 
@@ -206,14 +206,15 @@ _AUDIT: Final = {
 """Rows of a list are alike, and axe takes its time for each: the first ones stand for all."""
 
 
-def serious(page: Page) -> list[str]:
+def serious(page: Page, part: str | None = None) -> list[str]:
     """Return what axe finds serious or critical, one line for each place."""
     from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 
     if not page.evaluate("Boolean(window.axe)"):
         page.evaluate(AXE_SCRIPT)
     violations: Sequence[dict[str, Any]] = page.evaluate(
-        "(context) => axe.run(context, {resultTypes: ['violations']}).then((r) => r.violations)", _AUDIT
+        "(context) => axe.run(context, {resultTypes: ['violations']}).then((r) => r.violations)",
+        _AUDIT if part is None else {"include": [[part]]},
     )
     return [
         f"{each['id']} ({each['impact']}): {node['html'][:200]} {node.get('failureSummary', '')[:300]}"

@@ -165,6 +165,7 @@ class ActionTests(BrowserCase):
         dialog.get_by_label("Role").select_option("monitor")
         dialog.get_by_label("Name", exact=True).fill("Made by a page")
         dialog.get_by_role("button", name="Make it", exact=True).click()
+        dialog.get_by_text("The new token").wait_for()
         token = dialog.locator("code").inner_text().strip()
         self.assertEqual(self.site.api("GET", "/session", token=token)["role"], "monitor")
         dialog.get_by_role("button", name="I have it", exact=True).click()
