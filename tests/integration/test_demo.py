@@ -213,16 +213,17 @@ class DemoTests(SynchronousTestCase):
 
     def test_killed_processes_lose_nothing(self) -> None:
         """A crawler and the server are killed on the way: they are started again, and every item stands there once."""
-        process = self.start("--items", "4000", "--latency", "20")
+        process = self.start("--items", "8000", "--latency", "40")
+        # A crawler that is killed before it was ever ready has the demo fail: that is another claim.
+        self.until(lambda: list(self.temporary.glob("crawlsock-demo-*/output/*/*")), "something is written")
         for mark in ("demo-crawler-1", "twisted.scripts.twistd"):
             self.until(lambda: len(self.named("demo-crawler")) == 2, "the crawlers run")
-            time.sleep(1)
             (victim,) = self.named(mark)
             victim.kill()
         out, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 0, err)
         line = json.loads(out.splitlines()[-1])
-        self.assertEqual((line["items_written"], line["duplicates"], line["restarts"]), (4000, 0, 2), err)
+        self.assertEqual((line["items_written"], line["duplicates"], line["restarts"]), (8000, 0, 2), err)
         self.assert_nothing_is_left()
 
     def named(self, mark: str) -> list[psutil.Process]:
