@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import psycopg2
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from crawlsock.store.database import Database
@@ -76,6 +76,6 @@ class FeedTests(WatchCase):
         async def level() -> bool:
             return (await store.watch(60, 1, 60)).feed_age is None
 
-        await until("the feed is behind", lambda: Deferred.fromCoroutine(behind()))
+        await until("the feed is behind", behind)  # type: ignore[arg-type]
         other.rollback()
-        await until("the feed is level", lambda: Deferred.fromCoroutine(level()))
+        await until("the feed is level", level)  # type: ignore[arg-type]
