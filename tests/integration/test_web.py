@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import time
 from typing import Any
 
+from cryptography import x509
 from twisted.internet.defer import Deferred
 
 from crawlsock.sdk import JobManager
 from tests.integration.processes import reactor, until
+from tests.integration.test_tls import Authority
 from tests.integration.web_case import WebCase, free_port, read_answer
 
 
@@ -257,6 +260,33 @@ class SignInTests(WebCase):
         return answer.headers["set-cookie"].partition(";")[0]
 
 
+class TlsTests(WebCase):
+    """An endpoint that speaks TLS."""
+
+    async def test_a_session_over_tls(self) -> None:
+        """Links say https, and the cookie is Secure and bound to our own host by its name."""
+        key, certificate = self.directory / "server.key", self.directory / "server.pem"
+        Authority(self.directory / "authority", "web test").issue(key, certificate, x509.DNSName("localhost"))
+        self.tls = ssl.create_default_context(cafile=os.fspath(self.directory / "authority" / "ca.pem"))
+        await self.serve(http_endpoint=f"ssl:{self.port}:privateKey={key}:certKey={certificate}:interface=127.0.0.1")
+        link = (await (await self.manager("admin")).request("login_create")).data["url"]
+        self.assertTrue(link.startswith(f"https://127.0.0.1:{self.port}/login?code="), link)
+        answer = await self.http(
+            "POST",
+            "/login",
+            {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://localhost:{self.port}"},
+            b"code=" + link.partition("code=")[2].encode(),
+        )
+        self.assertEqual(answer.status, 303, answer)
+        name, _, rest = answer.headers["set-cookie"].partition("=")
+        self.assertEqual(name, "__Host-crawlsock_session")
+        self.assertLessEqual({"Secure", "HttpOnly", "SameSite=Strict", "Path=/"}, set(rest.split("; ")))
+        cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+        self.assertEqual((await self.http("GET", "/api/v1/session", cookie)).json()["by"], "cookie")
+        plain = await self.http("DELETE", "/api/v1/session", {**cookie, "Origin": f"http://localhost:{self.port}"})
+        self.assertEqual(plain.status, 403)
+
+
 class StartAndStopTests(WebCase):
     """The web side starts loudly and stops in time."""
 
@@ -290,7 +320,7 @@ class StartAndStopTests(WebCase):
     async def test_what_is_open_without_a_sign_in(self) -> None:
         """Without a sign-in there are the sign-in itself and the probes; everything else is 401 or leads there."""
         await self.serve()
-        await until("the server is ready", self._is_ready)
+        await until("the server is ready", self._is_ready)  # type: ignore[arg-type]
         found: dict[str, Any] = {}
         for path in ("/login", "/livez", "/readyz", "/metrics", "/", "/jobs", "/api/v1/jobs", "/api/v1/openapi.json"):
             found[path] = (await self.http("GET", path)).status

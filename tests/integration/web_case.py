@@ -7,6 +7,7 @@ are used in threads.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -69,6 +70,8 @@ class WebCase(FaultCase):
     """One server with its web side, and requests to it."""
 
     server_process: Child
+    tls: ssl.SSLContext | None = None
+    """With what connections are made, where the server speaks TLS."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -85,6 +88,8 @@ class WebCase(FaultCase):
     def connect(self, port: int | None = None) -> socket.socket:
         """Connect; the connection is closed with the test."""
         connection = socket.create_connection(("127.0.0.1", port or self.port), timeout=SECONDS)
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_hostname="localhost")
         self.addCleanup(connection.close)
         return connection
 
