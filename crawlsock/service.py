@@ -148,7 +148,7 @@ class Crawlsock:
         if self._parts is not None:
             return
         settings = self.settings.current
-        self._allow_descriptors(settings.max_connections)
+        self._allow_descriptors(settings.max_connections, settings.http_max_connections if settings.http_endpoint else 0)
         try:
             server_id = self._identity.take()
             self.notifier.starting("starting: waiting for the database")
@@ -266,10 +266,10 @@ class Crawlsock:
                 parts.add(f"listener {endpoint.partition(':')[0]}", listener)
         return parts
 
-    def _allow_descriptors(self, connections: int) -> None:
+    def _allow_descriptors(self, connections: int, web: int) -> None:
         """Take as many descriptors as connections may need, when the system's hard limit allows it."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        needed = connections * _DESCRIPTORS_A_CONNECTION + _DESCRIPTORS_BESIDE
+        needed = connections * _DESCRIPTORS_A_CONNECTION + web + _DESCRIPTORS_BESIDE
         if soft == resource.RLIM_INFINITY or soft >= needed:
             return
         allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
