@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crawlsock.jobs import State
@@ -251,6 +252,56 @@ class Feed(StoreContract):
         page = await self.store.events_after(middle, 10)
         self.assertFalse(page.gap)
         self.assertEqual([event["job_id"] for event in page.events], [last])
+
+    async def test_a_page_says_whether_there_is_more(self) -> None:
+        """Who has read the last page knows it without asking again."""
+        await self.some_life()
+        position, more = None, True
+        while more:
+            page = await self.store.events_after(position, 3)
+            self.assertTrue(page.events)
+            position, more = page.position, page.more
+        self.assertEqual(position, await self.store.event_head())
+        page = await self.store.events_after(position, 3)
+        self.assertEqual((page.events, page.more, page.position), ([], False, position))
+
+    async def test_a_position_of_another_store_has_a_gap(self) -> None:
+        """A position ahead of all that ever happened here was given elsewhere: what followed it is not known."""
+        await self.submit()
+        elsewhere = "9999" + await self.store.event_head()
+        self.assertTrue((await self.store.events_after(elsewhere, 10)).gap)
+        self.assertTrue((await self.store.events_after(elsewhere, 0)).gap)
+        await self.submit()
+        self.assertTrue((await self.store.events_after(elsewhere, 10)).gap)
+
+    async def test_the_event_of_an_end_has_the_last_word(self) -> None:
+        """Who follows the feed knows how far a job was when its assignment ended, as its view says."""
+        counts = {"issue": {"processed": 7, "failed": 1, "discovered": 9, "total": 9}}
+        ends: list[Callable[[JobRef], Awaitable[Any]]] = [
+            lambda ref: self.store.complete(ref, Completion(entities=counts)),
+            lambda ref: self.store.complete(ref, Completion()),
+            lambda ref: self.store.fail(ref, Failure("x", "y", False, entities=counts)),
+            lambda ref: self.store.fail(ref, Failure("x", "y", True)),
+            lambda ref: self.store.release(ref, Release(entities=counts)),
+            lambda ref: self.store.reap([ref.session_id]),
+        ]
+        for reports in (True, False):
+            for end in ends:
+                ref = await self.running()
+                if reports:
+                    before = {"issue": {"processed": 5, "discovered": 9}, "user": {"processed": 1, "discovered": 1}}
+                    await self.store.progress(ref, Progress(3, "fetching", before, "on page 2"))
+                await end(ref)
+                told = [event for event in await self.events() if event.get("job_id") == ref.job_id][-1]
+                progress = (await self.view(ref.job_id)).progress
+                if progress is None:
+                    self.assertNotIn("entities", told)
+                    continue
+                self.assertEqual(told["entities"], progress.entities, told)
+                said = (told.get("seq"), told["stage"], told.get("percent"), told.get("message"))
+                self.assertEqual(said, (progress.seq, progress.stage, progress.percent, progress.message), told)
+                if told["state"] == "queued":
+                    await self.store.cancel(ref.job_id, tree=False, reason=None, actor="test")
 
     async def test_a_position_that_was_never_given_is_refused(self) -> None:
         """A position that the store never gave is `invalid_message`."""
