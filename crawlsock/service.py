@@ -148,7 +148,7 @@ class Crawlsock:
         if self._parts is not None:
             return
         settings = self.settings.current
-        self._allow_descriptors(settings.max_connections, settings.http_max_connections if settings.http_endpoint else 0)
+        self._allow_descriptors(settings.max_connections, settings.web_connections)
         try:
             server_id = self._identity.take()
             self.notifier.starting("starting: waiting for the database")

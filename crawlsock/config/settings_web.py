@@ -117,3 +117,8 @@ class WebSettings:
         minimum=60,
         maximum=30 * 86400,
     )
+
+    @property
+    def web_connections(self) -> int:
+        """How many HTTP connections there may be: none where nothing is served."""
+        return 0 if self.http_endpoint is None else self.http_max_connections
