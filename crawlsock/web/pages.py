@@ -185,7 +185,7 @@ class Pages(WebResource):
                 "first": own if "cursor" in query else None,
                 "commands": [
                     f"crawlsock {verb} {job['job_id']}"
-                    for verb in ("show", "watch", "cancel", "pause", "resume", "retry")
+                    for verb in ("show", "watch", "explain", "cancel", "pause", "resume", "retry")
                 ],
             },
         )

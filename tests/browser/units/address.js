@@ -1,6 +1,6 @@
 import { address, jobPage, list, pattern, readQuery, writeQuery } from "/static/js/address.js";
 import { pieces, visible } from "/static/js/plain.js";
-import { control, line, quote } from "/static/js/commands.js";
+import { control, controlAll, jobs, line, quote } from "/static/js/commands.js";
 import { equal, ok, random } from "./check.js";
 
 const NASTY = ["<b>&", "a b+c%20", "ü/\\?#", "\u202egnp", "👩‍👩‍👧", "'\"`$(x)", "=,&;", "__proto__"];
@@ -34,6 +34,12 @@ export const units = {
       const whole = pieces(text).map((piece) => (typeof piece === "string" ? piece : String.fromCodePoint(parseInt(piece.code.slice(2), 16))));
       equal(whole.join(""), text);
     }
+  },
+  "every part of a filter is an option, and nothing else is": () => {
+    const filter = { states: ["failed", "queued"], type: "crawl_user", search: "a b", error: "ab12", crawler_id: "c;d" };
+    equal(jobs(filter), "crawlsock jobs --state failed --state queued --type crawl_user --search 'a b' --error ab12 --crawler 'c;d'");
+    equal(controlAll("retry", { states: ["failed"] }), "crawlsock retry --all --state failed");
+    equal(controlAll("cancel", {}, "it's late"), "crawlsock cancel --all --reason 'it'\\''s late'");
   },
   "a word in a command line is one word to a shell": () => {
     equal(quote("plain-1.2"), "plain-1.2");

@@ -108,7 +108,7 @@ export async function actOnAll(verb, filter, { count, title } = {}) {
     verb: `${label} all`,
     tone,
     reason: verb === "cancel" || verb === "pause",
-    extra: (given) => html`<${Command} line=${controlAll(verb, filter, given.reason, location.origin)} />`,
+    extra: (given) => html`<${Command} line=${controlAll(verb, filter, given.reason)} />`,
   });
   if (!answer) return false;
   let sum = 0;

@@ -23,6 +23,7 @@ import { nextTheme, showKeys, startShell, togglePause } from "./shell.js";
 import { useStore } from "./store.js";
 import { title as capital } from "./format.js";
 import { Empty, Loading } from "./ui/states.js";
+import { intoSight } from "./ui/tabs.js";
 import { announce, dismissLast } from "./ui/toast.js";
 
 const SCREENS = [
@@ -39,6 +40,7 @@ const SCREENS = [
 ];
 
 const NAME = "crawlsock";
+const RENEWED = "crawlsock.renewed";
 const { dataset } = document.body;
 const session = Object.freeze({
   role: dataset.role,
@@ -51,9 +53,8 @@ const loaded = new Map();
 // A module that is not there any more: the server has been renewed under this page. Loading the page again gets the new one.
 function renewed(error) {
   console.error(error);
-  const mark = "crawlsock.renewed";
-  if (sessionStorage.getItem(mark) === location.href) return;
-  sessionStorage.setItem(mark, location.href);
+  if (sessionStorage.getItem(RENEWED) === location.href) return;
+  sessionStorage.setItem(RENEWED, location.href);
   location.reload();
 }
 
@@ -64,6 +65,7 @@ function useModule(screen) {
     screen.load().then(
       (module) => {
         loaded.set(screen.path, module);
+        sessionStorage.removeItem(RENEWED);
         redraw((count) => count + 1);
       },
       (error) => {
@@ -101,13 +103,18 @@ function Screen() {
     for (const link of document.querySelectorAll("#nav a")) {
       const own = link.getAttribute("href");
       const here = own === where.path || (own !== "/" && where.path.startsWith(`${own}/`));
-      if (here) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (here) {
+        link.setAttribute("aria-current", "page");
+        intoSight(link);
+      } else {
+        link.removeAttribute("aria-current");
+      }
     }
   }, [module, where]);
   useEffect(() => {
     if (where.visit <= 1 || !module) return;
-    document.querySelector("#app h1")?.focus({ preventScroll: true });
+    // A screen that is still being read has no heading yet.
+    (document.querySelector("#app h1") ?? document.getElementById("main")).focus({ preventScroll: true });
     announce(document.title);
   }, [module, where.path]);
   if (!where.screen) return html`<${Empty} title="There is no such page.">The address is wrong, or from another version. <a href="/">Overview</a><//>`;
@@ -120,19 +127,16 @@ function Screen() {
 function takeOver() {
   const server = document.getElementById("server");
   const app = document.getElementById("app");
-  const done = () => {
-    if (app.querySelector(".loading")) return;
+  const show = () => {
     observer.disconnect();
+    clearTimeout(latest);
     server.remove();
     app.hidden = false;
+    for (const link of app.querySelectorAll(".tabs [aria-current]")) intoSight(link);
   };
-  const observer = new MutationObserver(done);
+  const observer = new MutationObserver(() => app.querySelector(".loading") || show());
   observer.observe(app, { childList: true, subtree: true });
-  setTimeout(() => {
-    observer.disconnect();
-    server.remove();
-    app.hidden = false;
-  }, 3000);
+  const latest = setTimeout(show, 3000);
 }
 
 startRouter(SCREENS);

@@ -35,26 +35,30 @@ export function control(verb, jobId, { tree = false, reason = "" } = {}) {
   return line("crawlsock", verb, jobId, tree && "--tree", reason ? ["--reason", reason] : []);
 }
 
-const LISTS = { type: "--type", account: "--account", root_id: "--root", parent_id: "--parent", search: "--search" };
+const OPTIONS = {
+  states: "--state",
+  type: "--type",
+  account: "--account",
+  host: "--host",
+  root_id: "--root",
+  parent_id: "--parent",
+  crawler_id: "--crawler",
+  error: "--error",
+  search: "--search",
+  created_after: "--created-after",
+  created_before: "--created-before",
+};
 
-/** The line that lists the jobs of a filter; null when the command has no option for a part of it. */
-export function jobs(filter) {
-  const words = ["crawlsock", "jobs", "--all"];
-  for (const [name, value] of Object.entries(filter)) {
-    if (name === "states") for (const state of value) words.push("--state", state);
-    else if (LISTS[name]) words.push(LISTS[name], value);
-    else return null;
-  }
-  return line(words);
+function options(filter) {
+  return Object.entries(filter).flatMap(([name, value]) => [value].flat().flatMap((each) => [OPTIONS[name], each]));
 }
 
-/** The lines that do something to all jobs of a filter. */
-export function controlAll(verb, filter, reason = "", origin = "https://SERVER") {
-  const listed = jobs(filter);
-  if (listed) {
-    const each = line("crawlsock", verb, reason ? ["--reason", reason] : []);
-    return `${listed} --json | jq -r .job_id | xargs -n 1 ${each}`;
-  }
-  const body = JSON.stringify({ verb, filter, ...(reason && { reason }) });
-  return `curl -X POST ${quote(`${origin}/api/v1/jobs/control`)} -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d ${quote(body)}`;
+/** The line that lists the jobs of a filter. */
+export function jobs(filter) {
+  return line("crawlsock", "jobs", options(filter));
+}
+
+/** The line that does something to all jobs of a filter. */
+export function controlAll(verb, filter, reason = "") {
+  return line("crawlsock", verb, "--all", options(filter), reason ? ["--reason", reason] : []);
 }

@@ -5,6 +5,7 @@
 
 import { actOnAll, actOnMany, mayAct } from "../actions.js";
 import { address, jobPage, list } from "../address.js";
+import { jobs as jobsLine } from "../commands.js";
 import { counted, words } from "../format.js";
 import { ACTIONS, applies, filterOf, mayMatch, SORTS, STATES, subject, TABS, tabOf } from "../jobs.js";
 import { useKeys } from "../keys.js";
@@ -15,7 +16,7 @@ import { applyToRows, created } from "../reduce.js";
 import { useEvents, useResource } from "../resource.js";
 import { canGoBack, go } from "../router.js";
 import { StateBadge } from "../ui/badge.js";
-import { Head } from "../ui/panel.js";
+import { Command, Head } from "../ui/panel.js";
 import { JobBar, JobPace } from "../ui/progress.js";
 import { Empty, Loaded } from "../ui/states.js";
 import { Pages, Table } from "../ui/table.js";
@@ -288,7 +289,8 @@ export function View({ query, session }) {
           empty=${data.searched_to ? null : nothing(query)}
         />
         ${data.searched_to && html`<p class="notice">The search has come as far back as <${Ago} at=${data.searched_to} />. ${next ? html`<a href=${next}>Search on</a>` : null}</p>`}
-        ${(data.jobs.length > 0 || next) && html`<${Pages} first=${query.cursor ? first : null} next=${next} note=${jobs.stale ? "reading" : null} />`}`}
+        ${(data.jobs.length > 0 || next) && html`<${Pages} first=${query.cursor ? first : null} next=${next} note=${jobs.stale ? "reading" : null} />
+          <${Command} line=${jobsLine(filter)} label="This list on the command line" />`}`}
       <//>
     </section>`;
 }

@@ -15,10 +15,10 @@ export function JobBar({ job }) {
   const { progress, state } = job;
   const done = state === "completed";
   const known = done ? 100 : progress?.percent;
-  if (known === undefined && !progress) return html`<span class="none">–</span>`;
+  if (known === undefined && (!progress || state !== "running")) return html`<span class="none">–</span>`;
   const words = known === undefined ? "working, how far is not known" : percent(known);
-  // A bar without a value moves: only for a job that somebody works on.
-  const value = known !== undefined ? Number(known) / 100 : state === "running" ? null : 0;
+  // A bar without a value is for a job that somebody works on, and for no other.
+  const value = known === undefined ? null : Number(known) / 100;
   return html`<span class="jobbar"><${Bar} value=${value} tone=${state} label=${words} /><span class="num">${known === undefined ? "" : percent(known)}</span></span>`;
 }
 

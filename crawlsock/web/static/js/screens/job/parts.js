@@ -237,6 +237,7 @@ export function Commands({ job }) {
   const lines = [
     ["Show it", line("crawlsock", "show", job.job_id)],
     ["Watch it and all below", line("crawlsock", "watch", job.job_id)],
+    ...(question(job) ? [["Why it does not run", line("crawlsock", "explain", job.job_id)]] : []),
     ...verbs.filter((verb) => applies(verb, job)).map((verb) => [ACTIONS[verb].label, control(verb, job.job_id)]),
     ...(family ? verbs.map((verb) => [`${ACTIONS[verb].label} it and all below`, control(verb, job.job_id, { tree: true })]) : []),
   ];
