@@ -52,6 +52,16 @@ class RootTests(SynchronousTestCase):
                 self.assertIn("--token-file", page.out)
                 self.assertIn("--json", page.out)
 
+    def test_the_page_of_commands_has_them_all(self) -> None:
+        """docs/cli.md names every command, and every command of a group."""
+        page = (ROOT / "docs" / "cli.md").read_text()
+        context = click.Context(root)
+        for name in COMMANDS:
+            self.assertRegex(page, rf"`{name}\b")
+            command = root.get_command(context, name)
+            for each in command.commands if isinstance(command, click.Group) else ():
+                self.assertRegex(page, rf"`({name} )?{each}\b|\[{each}\]", f"{name} {each}")
+
     def test_help_imports_next_to_nothing(self) -> None:
         """`crawlsock --help` loads neither Twisted nor rich nor the SDK: it is there at once."""
         code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -194,6 +195,10 @@ class DemoTests(SynchronousTestCase):
         below = read(f"/jobs/{top['job_id']}/tree?limit=500")["children"]
         own = top["progress"]["processed"]
         self.assertEqual(sum(child["below"]["processed"] for child in below) + own, line["items_written"])
+        # What is drawn without any script, from the same numbers.
+        drawn = " ".join(re.sub(r"<[^>]+>", " ", browser.open(f"{address}/").read().decode()).split())
+        self.assertIn(f"{line['jobs_completed']} Completed {line['jobs_failed']} Failed", drawn)
+        self.assertIn(f"Items processed {line['items_written']}", drawn)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=PATIENCE)
         drain.join()
