@@ -92,6 +92,9 @@ class WebRequest(server.Request):
         for name, value in HEADERS:
             self.setHeader(name, value)
         self.setHeader(b"Date", http.datetimeToString())
+        if (self.site.settings().http_public_url or "").startswith("https:"):
+            # Only where somebody has said so: it holds for all ports of the host, those of other programs too.
+            self.setHeader(b"Strict-Transport-Security", b"max-age=31536000")
         self.prepath = []
         self.postpath = list(map(unquote_to_bytes, self.path[1:].split(b"/")))
         try:

@@ -104,6 +104,7 @@ class ProxyTests(SiteCase):
         self.assertEqual(answer.status, 303)
         name, _, rest = answer.headers["set-cookie"].partition("=")
         self.assertEqual(name, "__Host-crawlsock_session")
+        self.assertEqual(answer.headers["strict-transport-security"], "max-age=31536000")
         self.assertEqual(rest.split("; ")[1:], ["Path=/", "Max-Age=43200", "HttpOnly", "SameSite=Strict", "Secure"])
 
 
