@@ -1,7 +1,7 @@
 """Pictures of the page for `docs/screenshots/`, small enough to live in a repository.
 
 The law: a picture is written only when `CRAWLSOCK_SCREENSHOTS` names a directory. The page has few colours, so each is
-stored with a palette of 64, which takes a quarter of the room.
+stored with a palette of 128, which takes a third of the room.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PALETTE: Final = """async (source) => {
         if (found) found.n += 1;
         else seen.set(key, { n: 1, r: data[i], g: data[i + 1], b: data[i + 2] });
     }
-    const palette = [...seen.values()].sort((a, b) => b.n - a.n).slice(0, 64);
+    const palette = [...seen.values()].sort((a, b) => b.n - a.n).slice(0, 128);
     const index = new Map();
     for (const [key, { r, g, b }] of seen) {
         let best = 0;
