@@ -37,7 +37,7 @@ function Counters({ jobs }) {
 }
 
 function Activity({ activity }) {
-  if (!activity.length) return html`<${Empty} title="Nothing has ended in the last hour.">The charts begin with the first job that ends.<//>`;
+  if (!activity.some((each) => Number(each.completed) || Number(each.failed) || Number(each.items))) return html`<${Empty} title="Nothing was done in the last hour.">The charts begin with the first items.<//>`;
   const times = activity.map((each) => Date.parse(each.minute) / 1000);
   const of = (name) => activity.map((each) => each[name]);
   const sum = (name) => exact(total(of(name)));
