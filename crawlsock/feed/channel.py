@@ -28,7 +28,8 @@ Encode = Callable[[Sequence[Item], str, bool, bool], bytes]
 """Makes a message of events, the position after them, whether some before are missing, and whether it is a snapshot."""
 
 REPLAY_PAGES: Final = 100
-"""Pages that are read for who comes back, before a snapshot is better for everybody."""
+"""Pages that are read one after the other, for who comes back or when more happens than can be read, before a snapshot is
+better for everybody."""
 
 
 class Channel:
@@ -110,7 +111,7 @@ class Channel:
 
     def take(self, page: EventPage) -> None:
         """Take a page from the tail."""
-        self.pages += not self.live
+        self.pages += 1
         if page.gap or self.pages > REPLAY_PAGES:
             self._bridge()
             return
@@ -124,10 +125,10 @@ class Channel:
 
     def rest(self) -> None:
         """Learn that there is no more at this moment."""
+        self.pages = 0
         if not self.live:
             self.live = True
             self._channels.settle(self)
-        self.pages = 0
 
     def fail(self, refusal: Refusal) -> None:
         """Learn that the position is none."""

@@ -356,6 +356,24 @@ class TroubleTests(ChannelsCase):
         self.clock.advance(1)
         self.assertEqual(watcher.kinds()[-1], "job_created")
 
+    def test_more_than_can_be_followed(self) -> None:
+        """A viewer that was always there is shown the present state, too, when more happens than can be read."""
+        self.patch(channel_module, "REPLAY_PAGES", 3)
+        watcher = Watcher(self).sit()
+        self.submit()
+        self.store.slow = True
+        self.submit()
+        for _ in range(1200):
+            self.submit()
+        self.store.slow = False
+        self.store.reads.pop(0).callback(None)
+        self.clock.advance(1)
+        self.assertEqual([each["snapshot"] for each in watcher.shown].count(True), 1)
+        self.assertTrue(watcher.shown[-1]["snapshot"])
+        self.submit()
+        self.clock.advance(1)
+        self.assertEqual(watcher.kinds()[-1], "job_created")
+
     def test_the_store_goes_away_during_a_snapshot(self) -> None:
         """A snapshot that could not be read is read when the store is back, and viewers are told once."""
         position = self.successResultOf(self.store.event_head())
