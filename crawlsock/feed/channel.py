@@ -28,8 +28,8 @@ Encode = Callable[[Sequence[Item], str, bool, bool], bytes]
 """Makes a message of events, the position after them, whether some before are missing, and whether it is a snapshot."""
 
 REPLAY_PAGES: Final = 100
-"""Pages that are read one after the other, for who comes back or when more happens than can be read, before a snapshot is
-better for everybody."""
+"""Pages that are read one after the other, for who comes back or when more happens than can be read, before a snapshot
+is better for everybody."""
 
 
 class Channel:
