@@ -211,13 +211,22 @@ def _errors(job: JobView) -> None:
     if rows:
         print_heading("Errors")
         print_table(
-            ("at", "attempt", "type", "message"),
+            ("at", "attempt", "type", "group", "message"),
             (
-                (moment(each.get("at")), each.get("attempt"), each.get("error_type"), each.get("message"))
+                (
+                    moment(each.get("at")),
+                    each.get("attempt"),
+                    each.get("error_type"),
+                    each.get("fingerprint"),
+                    each.get("message"),
+                )
                 for each in rows
             ),
             "",
         )
+        last = max(rows, key=lambda each: str(each.get("at")))
+        if job["state"] == "failed":
+            print_pairs([("means", last.get("explanation")), ("next step", last.get("next_step"))])
 
 
 def _milestones(job: JobView) -> None:

@@ -147,6 +147,9 @@ class OversightTests(SynchronousTestCase):
         shown = self.world.invoke("errors", group["fingerprint"], "--account", group["account"])
         for part in (first, second, "next step"):
             self.assertIn(part, shown.out)
+        job = self.world.invoke("show", first).out
+        self.assertIn(group["fingerprint"], job)
+        self.assertIn(group["next_step"], job)
         command = shown.err.strip().partition("crawlsock ")[2].split()
         self.assertEqual(self.world.invoke(*command).out, "queued again 2 jobs\n")
         self.assertEqual(self.world.invoke("errors", "0123456789abcdef").code, 2)
