@@ -87,6 +87,16 @@ class ListingTests(unittest.TestCase):
             names, _ = await self.all_pages(filter)
             self.assertEqual((len(names), len(set(names))), (JOBS, JOBS))
 
+    async def test_a_list_with_a_choice_has_the_jobs_counted(self) -> None:
+        """The first list that could begin at several indexes lets the next ones know which is the shortest."""
+        choice = JobFilter(account="default", type="crawl_project", states=frozenset({"paused"}))
+        self.assertEqual((await self.store.jobs(choice)).jobs, [])
+        counted = await self.store.census()
+        self.assertEqual([row.jobs for row in counted], [JOBS])
+        scan = plan(choice, counted)
+        assert scan is not None
+        self.assertEqual((scan.chosen, scan.branches), (True, ["x.standing = 'p'"]))
+
     async def plan_of(self, filter: JobFilter) -> str:
         """Return the plan of a list's statement, when nobody has told the database what the rows are like."""
         scan = plan(filter, None)

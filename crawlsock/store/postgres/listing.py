@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 import attrs
+from twisted.python.failure import Failure
 
 from crawlsock.jobs import State
 from crawlsock.store.listing_values import (
@@ -30,12 +31,15 @@ from crawlsock.store.postgres.base import deferred, dumps, loads
 from crawlsock.store.postgres.reads import Reads, aggregate, job_row
 from crawlsock.store.postgres.scan import Place, Scan, plan
 from crawlsock.store.values import AccountView, JobFilter, JobPage, JobView, Order
+from crawlsock.wire.errors import Refusal
 
 LIST_SECONDS: Final = 0.025
 """When this is over, a list is answered with what was found."""
 _PORTION: Final = 800
 _LARGEST_PORTION: Final = 8000
 """Candidates that one statement looks at."""
+_COUNT_IS_OLD: Final = 600.0
+"""Seconds after which a list has the jobs counted anew: for what is more and what is less, an old count is good."""
 _MOST_BELOW: Final = 20_000
 """Jobs that the sums of one page of a tree look at."""
 
@@ -57,6 +61,8 @@ class Listing(Reads):
     list_seconds: float = LIST_SECONDS
 
     _counts: list[JobCount] | None = None
+    _counted_at: float | None = None
+    _counting = False
 
     @deferred
     async def jobs(self, filter: JobFilter) -> JobPage:
@@ -64,6 +70,8 @@ class Listing(Reads):
         scan = plan(filter, self._counts)
         if scan is None:
             return JobPage([])
+        if scan.chosen:
+            self._count_for_next_time()
         until = self.clock.seconds() + self.list_seconds
         found: list[JobView] = []
         portion = filter.limit + 1 if scan.exact else _PORTION
@@ -84,6 +92,19 @@ class Listing(Reads):
                 return JobPage(found, place.cursor(), place.at)
             portion = min(max(_PORTION, portion * 4), _LARGEST_PORTION, int(affordable))
 
+    def _count_for_next_time(self) -> None:
+        """Count jobs, unless that was done lately, so that later lists know which index is the shortest."""
+        old = self._counted_at is None or self.clock.seconds() - self._counted_at > _COUNT_IS_OLD
+        if old and not self._counting:
+            self._counting = True
+            self.census().addBoth(self._counted)
+
+    def _counted(self, result: object) -> None:
+        self._counting = False
+        if isinstance(result, Failure):
+            # Away: the next list tries again, and meanwhile states are taken for rarer than accounts.
+            result.trap(Refusal)
+
     def _portion(self, scan: Scan, place: Place | None, limit: int, budget: int) -> Any:
         values: dict[str, Any] = {**scan.values, "limit": limit, "budget": budget}
         if place is not None:
@@ -99,6 +120,7 @@ class Listing(Reads):
     @deferred
     async def census(self) -> list[JobCount]:
         self._counts = [JobCount(*row) for row in await self.count("census")]
+        self._counted_at = self.clock.seconds()
         return self._counts
 
     @deferred

@@ -126,6 +126,8 @@ class Scan:
     of_queue: list[str] = field(factory=list)
     values: dict[str, Any] = field(factory=dict)
     bounds: list[str] = field(factory=list)
+    chosen: bool = False
+    """Whether there was a choice of indexes, for which a census is good."""
 
     @property
     def exact(self) -> bool:
@@ -226,7 +228,9 @@ def _choose(scan: Scan, filter: JobFilter, wanted: _Wanted, counts: list[JobCoun
         if getattr(filter, name) is not None:
             scan.branches = [f"x.{name} = %({name})s"]
             return frozenset({name})
-    best = min(_ways(filter, wanted, counts), key=lambda way: way[0])
+    ways = list(_ways(filter, wanted, counts))
+    scan.chosen = len(ways) > 2
+    best = min(ways, key=lambda way: way[0])
     _, scan.table, scan.branches, settled = best
     return frozenset(settled)
 
