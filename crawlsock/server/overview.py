@@ -76,7 +76,7 @@ class Overview:
             "rate": sum(row.rate for row in await self._census.rates(accounts)),
             "activity": await self._activity(now, accounts),
             "crawlers": _crawlers(crawlers),
-            "hosts": _hosts(crawlers),
+            "hosts": _hosts(crawlers, now),
         }
         data["incidents"] = [
             each.as_json() for each in (await self._store.incidents(accounts, limit=INCIDENTS)).incidents
@@ -127,7 +127,7 @@ def _crawlers(crawlers: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _hosts(crawlers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _hosts(crawlers: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Return for each host what the crawler said that has heard from it last."""
     latest: dict[str, tuple[float, dict[str, Any]]] = {}
     for crawler in crawlers:
@@ -135,4 +135,7 @@ def _hosts(crawlers: list[dict[str, Any]]) -> list[dict[str, Any]]:
             known = latest.get(host["host"])
             if known is None or crawler["heartbeat_age"] < known[0]:
                 latest[host["host"]] = (crawler["heartbeat_age"], host)
-    return [latest[name][1] for name in sorted(latest)[:_MOST_HOSTS]]
+    return [
+        {**host, "at": rfc3339(now - timedelta(seconds=age))}
+        for age, host in (latest[name] for name in sorted(latest)[:_MOST_HOSTS])
+    ]

@@ -111,6 +111,18 @@ class CountTests(ListingCase):
         self.assertNotIn("oldest_queued", after)
         self.assertTrue(after["health"])
 
+    async def test_hosts_are_as_the_last_crawler_saw_them(self) -> None:
+        """Of several crawlers that say what a host allows, the one that said it last is shown, with when that was."""
+        for remaining in (100, 70):
+            crawler = self.harness.connect("crawler", crawler_id=f"c{remaining}")
+            self.harness.advance(2)
+            hosts = [{"host": "gitlab.test", "limit": 600, "remaining": remaining}]
+            await crawler.request("heartbeat", {"status": "crawling", "active_jobs": [], "hosts": hosts})
+        self.harness.advance(1)
+        (host,) = (await self.harness.connect("monitor").request("overview_get")).data["hosts"]
+        self.assertEqual((host["host"], host["limit"], host["remaining"]), ("gitlab.test", 600, 70))
+        self.assertIn("at", host)
+
     async def test_crawlers_say_how_they_are_connected(self) -> None:
         """crawler_list shows the transport of each crawler."""
         self.harness.connect("crawler")

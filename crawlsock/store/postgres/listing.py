@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 import attrs
-from twisted.python.failure import Failure
 
 from crawlsock.jobs import State
 from crawlsock.store.listing_values import (
@@ -97,13 +96,14 @@ class Listing(Reads):
         old = self._counted_at is None or self.clock.seconds() - self._counted_at > _COUNT_IS_OLD
         if old and not self._counting:
             self._counting = True
-            self.census().addBoth(self._counted)
+            self.census().addErrback(self._not_counted).addCallback(self._counted)
 
-    def _counted(self, result: object) -> None:
+    def _not_counted(self, failure: Any) -> None:
+        # The database is away: the next list tries again, and meanwhile states are taken for rarer than accounts.
+        failure.trap(Refusal)
+
+    def _counted(self, _: object) -> None:
         self._counting = False
-        if isinstance(result, Failure):
-            # Away: the next list tries again, and meanwhile states are taken for rarer than accounts.
-            result.trap(Refusal)
 
     def _portion(self, scan: Scan, place: Place | None, limit: int, budget: int) -> Any:
         values: dict[str, Any] = {**scan.values, "limit": limit, "budget": budget}
