@@ -10,7 +10,7 @@ failures leave. Twisted's own pages, its ``Server`` header and its access log ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, AnyStr, Final, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
@@ -109,8 +109,16 @@ class WebRequest(server.Request):
         except Exception:
             self.processingFailed(Failure())
 
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """Return the last value of a header. As text, what is no UTF-8 in it becomes a character that fits nothing."""
+        if isinstance(key, bytes):
+            found: bytes | None = super().getHeader(key)
+            return found
+        values = self._values(key)
+        return values[-1] if values else None
+
     def _values(self, name: str) -> list[str]:
-        return list(self.requestHeaders.getRawHeaders(name) or ())
+        return [value.decode("utf-8", "replace") for value in self.requestHeaders.getRawHeaders(name.encode()) or ()]
 
     def render(self, resrc: IResource) -> None:
         """Let a resource answer; what a stock one cannot do is refused in our words."""
