@@ -15,6 +15,7 @@ import crawlsock
 from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
 from crawlsock.masking import Masker
 from crawlsock.server import tokens
+from crawlsock.server.checks import BAD
 from crawlsock.server.credentials import moment
 from crawlsock.server.middleware import Timing
 from crawlsock.server.peer import Peer, PeerLost, PeerState, PeerTimeout
@@ -91,11 +92,14 @@ class OperationsDesk:
     async def _status(self) -> dict[str, Any]:
         jobs: dict[str, int] = {}
         crawlers = len(self._pool.by_role("crawler"))
-        state = self._store.state
+        # A database that hangs must not make whoever asks what is wrong wait for it.
+        away = any(line.check == "database" and line.state == BAD for line in self._checks.lines())
+        state = "down" if away else self._store.state
         try:
-            crawlers = len(await self._store.sessions())
-            # Counted now, not taken from the census: who asks for the status wants to know where things stand.
-            jobs = await self._store.job_counts()
+            if not away:
+                crawlers = len(await self._store.sessions())
+                # Counted now, not taken from the census: who asks for the status wants to know where things stand.
+                jobs = await self._store.job_counts()
         except Refusal:
             state = "down"
         status: dict[str, Any] = {
