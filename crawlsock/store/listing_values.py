@@ -109,8 +109,8 @@ class TreePage:
 class Standing:
     """Hold what the store knows of a job's chances to run: everything but who is connected where.
 
-    `at` is the store's present. `ahead` counts due jobs that go before it, at most `MOST_AHEAD`. `held_by` and `held_at`
-    say who paused it, or a job above it, where that was written down. `error` is its last error.
+    `at` is the store's present. `ahead` counts due jobs that go before it, at most `MOST_AHEAD`. `held_by` and
+    `held_at` say who paused it, or a job above it, where that was written down. `error` is its last error.
     """
 
     at: datetime

@@ -379,8 +379,8 @@ class JobFilter:
 class EventPage:
     """Carry events after a position, oldest first, and the position to ask from next.
 
-    `gap`: events between the position asked for and the first one here are no longer kept, or the position is of another
-    database; show a snapshot instead. `more`: there is more to read already.
+    `gap`: events between the position asked for and the first one here are no longer kept, or the position is of
+    another database; show a snapshot instead. `more`: there is more to read already.
     """
 
     events: list[dict[str, Any]]
