@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import psutil
+import psycopg2
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.postgres import own_cluster
@@ -143,6 +144,26 @@ class LinesTests(HealthCase):
         self.socket.unlink()
         await self.ready_is(503, LOST_WITHIN)
         self.assertEqual((await self.lines())["socket"], "-")
+
+    async def test_a_transaction_that_holds_the_feed_back_is_seen(self) -> None:
+        """Events that wait for an open transaction are a warning and a number, for as long as it is open."""
+        await self.begin()
+        assert self.dsn is not None
+        other = psycopg2.connect(self.dsn)
+        self.addCleanup(other.close)
+        other.cursor().execute("SELECT pg_current_xact_id()")
+        job = {"jobs": [{"type": "crawl_user"}]}
+        answer = await self.http("POST", "/api/v1/jobs", token=self.token("webapp"), json=job)
+        self.assertEqual(answer.status, 200, answer.body)
+
+        async def held(is_held: bool) -> bool:
+            seen = (await self.metrics())["crawlsock_feed_held_back_seconds"] >= 5
+            return seen is is_held and ((await self.lines())["feed"] == "!") is is_held
+
+        await self.becomes("the server says that the feed is held back", lambda: held(True), 40.0)
+        self.assertEqual((await self.http("GET", "/readyz")).status, 200)
+        other.rollback()
+        await self.becomes("the server says that it is no more", lambda: held(False), 40.0)
 
     async def test_a_server_that_leaves_is_not_ready(self) -> None:
         """While it leads its crawlers out, a server is alive and not ready."""
