@@ -28,6 +28,8 @@ FRESH_SECONDS: Final = 1.0
 """A count younger than this is not taken anew."""
 SHARE: Final = 1 / 40
 """Part of the time of one connection that one kind of count may take, whoever asks how often."""
+SMALL: Final = 20_000
+"""With so many jobs or fewer a count is always waited for: it is quick, however long it took on a busy machine."""
 PATIENCE: Final = 0.1
 """A count that takes longer is not waited for, once there is an earlier one."""
 
@@ -41,11 +43,17 @@ class Taken(Generic[T]):
 
 
 class Count(Generic[T]):
-    """Hold the last of one kind of count, and take it anew when it is asked for and old."""
+    """Hold the last of one kind of count, and take it anew when it is asked for and old.
 
-    def __init__(self, clock: IReactorTime, read: Callable[[], Deferred[T]]) -> None:
+    :param small: tells whether there is so little to count that what it costs does not matter.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, read: Callable[[], Deferred[T]], small: Callable[[], bool] = lambda: False
+    ) -> None:
         self._clock = clock
         self._read = read
+        self._small = small
         self._last: Taken[T] | None = None
         self._began = 0.0
         self._cost = 0.0
@@ -56,12 +64,13 @@ class Count(Generic[T]):
     def get(self) -> Deferred[Taken[T]]:
         """Fire with the last count, or with a new one when that is old. Fails as the store does."""
         last = self._last
+        cost = 0.0 if self._small() else self._cost
         age = self._clock.seconds() - self._began
-        if last is not None and not self._reading and age < max(FRESH_SECONDS, self._cost / SHARE):
+        if last is not None and not self._reading and age < max(FRESH_SECONDS, cost / SHARE):
             return succeed(last)
         if not self._reading:
             self._take()
-        if last is not None and self._cost > PATIENCE:
+        if last is not None and cost > PATIENCE:
             return succeed(last)
         waiting: Deferred[Taken[T]] = Deferred()
         self._waiting.append(waiting)
@@ -103,13 +112,18 @@ class Census:
     """The counts of all jobs, for everybody who asks this server."""
 
     def __init__(self, clock: IReactorTime, store: IStore) -> None:
-        self._jobs: Count[list[JobCount]] = Count(clock, store.census)
-        self._items: Count[list[ItemSum]] = Count(clock, store.item_sums)
-        self._rates: Count[list[SessionRate]] = Count(clock, store.rates)
+        self._all = 0
+        self._jobs: Count[list[JobCount]] = Count(clock, store.census, self._small)
+        self._items: Count[list[ItemSum]] = Count(clock, store.item_sums, self._small)
+        self._rates: Count[list[SessionRate]] = Count(clock, store.rates, self._small)
+
+    def _small(self) -> bool:
+        return self._all <= SMALL
 
     async def jobs(self, accounts: frozenset[str] | None) -> Taken[list[JobCount]]:
         """Return the number of jobs by account, type and state; of some accounts, or of all."""
         taken = await self._jobs.get()
+        self._all = sum(row.jobs for row in taken.value)
         return Taken([row for row in taken.value if accounts is None or row.account in accounts], taken.at)
 
     async def items(self, accounts: frozenset[str] | None) -> Taken[list[ItemSum]]:
