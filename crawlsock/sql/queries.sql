@@ -175,8 +175,9 @@ FROM crawlsock.feed_horizon h LEFT JOIN LATERAL (
 ORDER BY e.xid, e.id;
 
 -- name: event_head
--- The position after everything that can be read, and after everything that was pruned, which need not be in order of time.
+-- The position after everything that can be read, and after everything that was pruned, which need not be in order of time. The
+-- order is that of numbers: by its bare name xid would be the text that is selected, and '999' comes after '1000'.
 SELECT xid::text, id FROM (
     SELECT xid, id FROM crawlsock.feed_horizon
     UNION ALL (SELECT xid, id FROM crawlsock.event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, id DESC LIMIT 1)
-) AS known ORDER BY xid DESC, id DESC LIMIT 1;
+) AS known ORDER BY known.xid DESC, known.id DESC LIMIT 1;

@@ -48,6 +48,8 @@ class BrowserCase(SynchronousTestCase):
             cls.site = SHARED.site(cls.site_name)
 
     def setUp(self) -> None:
+        self._contexts: list[BrowserContext] = []
+        self._kept: list[tuple[tuple[str, str], Page, dict[str, Callable[..., None]]]] = []
         self.wrong: list[str] = []
         self.expected: tuple[str, ...] = ()
         """Parts of console messages and addresses that a test provokes."""
@@ -64,6 +66,7 @@ class BrowserCase(SynchronousTestCase):
                 for page in self.pages():
                     self.assert_unhurt(page)
                 self.assertEqual(self.wrong, [])
+                self._give_back()
             except BaseException:
                 if getattr(self, "site", None) is not None:
                     print(self.site.tails())  # noqa: T201
@@ -72,13 +75,44 @@ class BrowserCase(SynchronousTestCase):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     page.screenshot(path=path)
                     print(f"{page.url} is shown in {path.absolute()}")  # noqa: T201
+                for _, page, _ in self._kept:
+                    page.context.close()
                 raise
 
         return run
 
     # -- pages
 
-    def context(self, *, role: str | None = "admin", width: str = "wide", **options: Any) -> BrowserContext:
+    def kept(self, role: str, width: str) -> Page:
+        """Return the page that tests of this site and role share; a test that fails leaves the next one a new page."""
+        key = (self.site.name, role)
+        page = SHARED.kept.pop(key, None) or self.context(role=role, lasts=True).new_page()
+        handlers: dict[str, Callable[..., None]] = self._handlers()
+        events: Any = page
+        for event, handler in handlers.items():
+            events.on(event, handler)
+        page.set_viewport_size({"width": WIDTHS[width][0], "height": WIDTHS[width][1]})
+        self._kept.append((key, page, handlers))
+        return page
+
+    def _give_back(self) -> None:
+        for key, page, handlers in self._kept:
+            for event, handler in handlers.items():
+                page.remove_listener(event, handler)
+            page.unroute_all()
+            for other in page.context.pages:
+                if other is not page:
+                    other.close()
+            page.emulate_media(color_scheme="light", reduced_motion="reduce")
+            page.evaluate("localStorage.clear()")
+            # Of the same origin, so that the process stays; and quiet.
+            page.goto(f"{self.site.url}/livez")
+            SHARED.kept[key] = page
+        self._kept.clear()
+
+    def context(
+        self, *, lasts: bool = False, role: str | None = "admin", width: str = "wide", **options: Any
+    ) -> BrowserContext:
         """Open a context, signed in with a role, or not at all."""
         size = WIDTHS[width]
         state = None if role is None else self.signed_in(role)
@@ -92,18 +126,26 @@ class BrowserCase(SynchronousTestCase):
         )
         context.set_default_timeout(_PATIENCE)
         context.add_init_script(WATCH)
-        context.on("page", self._watch)
-        self.addCleanup(context.close)
-        self._contexts = [*getattr(self, "_contexts", []), context]
+        if not lasts:
+            context.on("page", self._watch)
+            self.addCleanup(context.close)
+        self._contexts.append(context)
         return context
 
     def pages(self) -> list[Page]:
         """Return the pages that are open."""
-        return [page for context in getattr(self, "_contexts", []) for page in context.pages]
+        contexts = {page.context for _, page, _ in self._kept} | set(self._contexts)
+        return [page for context in contexts for page in context.pages]
 
-    def page(self, path: str = "", **options: Any) -> Page:
-        """Open a page in a context of its own; with a `path`, go there and wait until it shows something."""
-        page = self.context(**options).new_page()
+    def page(self, path: str = "", *, role: str | None = "admin", width: str = "wide", **options: Any) -> Page:
+        """Open a page, signed in with a role, or not at all; with a `path`, go there and wait until it shows something.
+
+        Without `options` it is one that other tests had before.
+        """
+        if role is None or options or any(key == (self.site.name, role) for key, _, _ in self._kept):
+            page = self.context(role=role, width=width, **options).new_page()
+        else:
+            page = self.kept(role, width)
         if path:
             self.visit(page, path)
         return page
@@ -144,13 +186,23 @@ class BrowserCase(SynchronousTestCase):
 
     # -- what must not happen
 
+    def _handlers(self) -> dict[str, Callable[..., None]]:
+        return {
+            "console": self._said,
+            "pageerror": lambda error: self._went_wrong(f"error on the page: {error}"),
+            "request": self._asked,
+            "dialog": self._opened,
+        }
+
     def _watch(self, page: Page) -> None:
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self._went_wrong(f"error on the page: {error}"))
-        page.on("request", self._asked)
-        page.on("dialog", self._opened)
+        events: Any = page
+        for event, handler in self._handlers().items():
+            events.on(event, handler)
 
     def _said(self, message: ConsoleMessage) -> None:
+        # Asked for by /livez, where a page rests between two tests, and by no page of ours.
+        if message.location.get("url", "").endswith("/favicon.ico"):
+            return
         if message.type in {"error", "warning"}:
             self._went_wrong(f"{message.type} on the console: {message.text} {message.location.get('url', '')}")
 

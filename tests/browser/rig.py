@@ -214,6 +214,8 @@ class Shared:
     """What the tests of a process share: made when first asked for, ended with the process."""
 
     sites: dict[str, Site] = field(factory=dict)
+    kept: dict[tuple[str, str], Any] = field(factory=dict)
+    """Pages that are signed in, by site and role: a new one costs more than a second of processor time."""
     _playwright: Any = None
     _browser: Any = None
 
@@ -239,6 +241,7 @@ class Shared:
 
     def close(self) -> None:
         """End Chromium."""
+        self.kept.clear()
         browser, self._browser = self._browser, None
         if browser is not None:
             browser.close()

@@ -189,7 +189,7 @@ class EmptyTests(LookCase):
 def _failing(name: str) -> Any:
     def test(self: LookCase) -> None:
         self.expected = ("503",)
-        page = self.context().new_page()
+        page = self.page()
         fail_api(page)
         page.goto(self.site.url + self.path(name))
         if name == "events":
@@ -212,7 +212,7 @@ def _failing(name: str) -> Any:
 def _reconnecting(name: str) -> Any:
     def test(self: LookCase) -> None:
         self.expected = ("net::ERR_FAILED",)
-        page = self.context().new_page()
+        page = self.page()
         cut_stream(page)
         self.visit(page, self.path(name))
         self.live(page, "reconnecting")

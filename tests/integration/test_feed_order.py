@@ -10,7 +10,7 @@ from twisted.trial import unittest
 from crawlsock.store.database import Database
 from crawlsock.store.postgres import PostgresStore
 from crawlsock.store.values import NewJob
-from tests.integration.postgres import fresh_database
+from tests.integration.postgres import execute, fresh_database
 
 SERVER = "00000000-0000-4000-8000-00000000000a"
 
@@ -19,7 +19,7 @@ class FeedOrderTests(unittest.TestCase):
     """No reader ever passes a transaction that may still commit."""
 
     async def setUp(self) -> None:  # type: ignore[override]
-        dsn = fresh_database()
+        dsn = self.dsn = fresh_database()
         self.database = Database(reactor, dsn)
         self.addCleanup(self.database.stop)
         await self.database.start()
@@ -56,6 +56,13 @@ class FeedOrderTests(unittest.TestCase):
         self.assertEqual([event["job_id"] for event in rest.events], [late, after])
         whole = await self.store.events_after(None, 100)
         self.assertEqual(whole.events, page.events + rest.events)
+
+    async def test_the_head_is_the_highest_number(self) -> None:
+        """What was pruned under a transaction of fewer digits is before what can be read, although not as text."""
+        execute(self.dsn, "UPDATE crawlsock.feed_horizon SET xid = '99', id = 1")
+        await self.submit()
+        page = await self.store.events_after(await self.store.event_head(), 100)
+        self.assertEqual((page.events, page.gap), ([], False))
 
     async def test_the_head_waits_for_open_transactions(self) -> None:
         """Who subscribes now hears of what an open transaction did before, once it commits."""
