@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("light", "dark")
 BOTH: Final = (("light", "wide"), ("dark", "narrow"))
+PICTURED: Final = {
+    "data": {(scheme, width) for scheme in SCHEMES for width in WIDTHS},
+    "empty": set(BOTH),
+    "failing": set(BOTH),
+    "reconnecting": {("dark", "narrow")},
+}
+"""Of what pictures are kept: enough to see everything, in two megabytes."""
 
 
 def audited(name: str, state: str) -> set[tuple[str, str]]:
@@ -40,7 +47,7 @@ class LookCase(BrowserCase):
                 self.assert_fits(page, about)
                 if (scheme, width) in audited(name, state):
                     self.assert_accessible(page, about, part="header" if state == "reconnecting" else None)
-                if state == "data" or (scheme == "light") == (width == "wide"):
+                if (scheme, width) in PICTURED[state]:
                     self.take(page, f"{name}-{state}-{scheme}-{across}")
 
     def take(self, page: Page, name: str) -> None:
