@@ -80,12 +80,13 @@ async def _print(manager: JobManager, follow: bool, show: Callable[[Event], None
     feed = manager.subscribe(**wanted)
     ticks = ticking.start(_TICK, now=False)
     try:
+        # Answered after the subscription: what happens from here on is told, and the quiet waited for is the feed's.
+        await manager.request("ping")
         if follow:
+            say("following; Ctrl-C ends it")
             async for event in feed:
                 show(event)
             return
-        # Answered after the subscription, so that the quiet that is waited for is the feed's.
-        await manager.request("ping")
         while await feed.stirred(manager.clock, QUIET):
             show(await feed.__anext__())
     finally:

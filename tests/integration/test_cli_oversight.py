@@ -101,6 +101,7 @@ class OversightTests(CommandCase):
         server = self.serve(dsn)
         following = self.start("-m", "crawlsock.cli", "events", "--follow", "--jsonl", "--kind", "job_created")
         assert following.stdout is not None and following.stderr is not None
+        self.assertIn("following", following.stderr.readline())
         file = self.scratch / "jobs.jsonl"
         file.write_text('{"type": "my_own_job"}\n' * 1500)
         wanted = []
@@ -110,8 +111,9 @@ class OversightTests(CommandCase):
         server.wait()
         self.assertIn("the server is away", following.stderr.readline())
         self.serve(dsn)
-        self.assertEqual(self.crawlsock("submit", "--from", str(file))[0], 0)
+        # Before there is much to print: nobody reads what is printed meanwhile, and a full pipe stops the command.
         self.assertIn("the server is back", following.stderr.readline())
+        self.assertEqual(self.crawlsock("submit", "--from", str(file))[0], 0)
         for _ in range(1500):
             wanted.append(json.loads(following.stdout.readline())["job_id"])
         self.crawlsock("submit", "my_own_job")
