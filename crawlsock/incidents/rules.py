@@ -167,7 +167,9 @@ def _refused(seen: Watched, limits: Limits, known: Mapping[Key, OpenIncident]) -
                 account=account.account,
                 severity=Severity.CRITICAL.value,
                 title=f"The credential of {account.account}{at} no longer works",
-                detail=f"{account.jobs} jobs wait for another one." + (f" {account.reason}" if account.reason else ""),
+                detail=("A job waits" if account.jobs == 1 else f"{account.jobs} jobs wait")
+                + " for another one."
+                + (f" {account.reason}" if account.reason else ""),
                 next_step="Store a new credential for the account (crawlsock account put); "
                 "the jobs then go on by themselves.",
                 count=max(1, account.jobs),

@@ -94,7 +94,7 @@ class Symptoms:
             return Line(
                 "feed", state, f"events could not be read for {behind:.0f} s", "see what the database check says"
             )
-        return Line("feed", OK, f"{feed['readers']:.0f} readers of the feed are up to date")
+        return Line("feed", OK, f"who follows the feed is up to date: {feed['readers']:.0f}")
 
     def _duties(self) -> Line:
         failing = {
@@ -159,10 +159,11 @@ class Symptoms:
         refused = 0 if vitals is None else vitals.refused
         if not refused:
             return Line("credentials", OK, "no account's credential is refused")
+        whose = "one account" if refused == 1 else f"{refused} accounts"
         return Line(
             "credentials",
             WARN,
-            f"GitLab refuses the credentials of {refused} accounts; their jobs wait",
+            f"GitLab refuses the credentials of {whose}; their jobs wait",
             "see which: crawlsock account list; then store new ones: crawlsock account put",
         )
 
