@@ -71,7 +71,8 @@ class EventsTests(SynchronousTestCase):
         ended = self.follow("--jsonl", "--kind", "job_created")
         self.assertEqual(len({each["job_id"] for each in ended.objects}), 2)
         self.assertEqual(len(ended.objects), 2)
-        self.assertEqual(ended.err, "the server is away; waiting for it\nthe server is back\n")
+        said = ["following; Ctrl-C ends it", "the server is away; waiting for it", "the server is back"]
+        self.assertEqual(ended.err.splitlines(), said)
 
     def test_a_gap_is_visible(self) -> None:
         """A position that is no longer kept gives a line that says so, and the present state."""
