@@ -34,7 +34,9 @@ def text(value: object, lines: bool = False) -> Markup:
     """Show a text of somebody else's: escaped, isolated, and with marks for characters that would not show."""
     if value is None or value == "":
         return Markup(f'<span class="none">{NONE}</span>')
-    shown, start = Markup(), 0
+    # Joined once, at the end: a text may hold tens of thousands of marks.
+    shown: list[Markup] = []
+    start = 0
     whole = str(value)
     # A name of blanks alone shows nothing: each is marked.
     for match in (_ANY if _BLANK.fullmatch(whole) else _HIDDEN).finditer(whole):
@@ -43,9 +45,10 @@ def text(value: object, lines: bool = False) -> Markup:
         code = f"U+{ord(match[0]):04X}"
         name = _NAMES.get(ord(match[0]), code)
         mark = Markup('<span class="unseen" title="invisible character {}">{}</span>').format(code, name)
-        shown += escape(whole[start : match.start()]) + mark
+        shown += (escape(whole[start : match.start()]), mark)
         start = match.end()
-    return Markup('<bdi class="lines">{}</bdi>' if lines else "<bdi>{}</bdi>").format(shown + escape(whole[start:]))
+    shown.append(escape(whole[start:]))
+    return Markup('<bdi class="lines">{}</bdi>' if lines else "<bdi>{}</bdi>").format(Markup("").join(shown))
 
 
 def exact(value: object) -> str:

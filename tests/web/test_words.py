@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -63,3 +64,11 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(text("a\nb", lines=True), '<bdi class="lines">a\nb</bdi>')
         self.assertIn("LF", text("a\nb"))
         self.assertNotIn("unseen", text("👩\u200d💻 שלום"))
+
+    def test_text_of_marks(self) -> None:
+        """A text in which nothing shows takes no longer than its length: whoever submits a payload must not stop us."""
+        began = process_time()
+        shown = text("\x7f" * 32_000 + "<", lines=True)
+        self.assertLess(process_time() - began, 5)
+        self.assertEqual(shown.count(">DEL</span>"), 32_000)
+        self.assertTrue(shown.endswith("&lt;</bdi>"))
