@@ -107,8 +107,8 @@ class Operations(Protocol):
     def crawlers(self) -> Deferred[list[dict[str, Any]]]:
         """Fire with one view a crawler, from all servers."""
 
-    def status(self) -> Deferred[dict[str, Any]]:
-        """Fire with the state of this server and its database."""
+    def status(self, accounts: frozenset[str] | None) -> Deferred[dict[str, Any]]:
+        """Fire with the state of this server, as a peer sees it that is bound to these accounts; None: to none."""
 
     def health(self) -> list[dict[str, Any]]:
         """Say what is well and what is not: rows of ``check``, ``state`` (ok, warn, bad), ``summary``, ``remedy``."""

@@ -42,7 +42,7 @@ async def crawler_list(context: Context) -> Reply:
 
 async def status_get(context: Context) -> Reply:
     """Show the state of this server."""
-    return Reply("status_response", await context.operations.status())
+    return Reply("status_response", await context.operations.status(context.peer.accounts))
 
 
 def _shown(view: JobView) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import crawlsock
 from crawlsock.config import DECLARATIONS, ConfigError, LiveSettings
 from crawlsock.masking import Masker
 from crawlsock.server import tokens
+from crawlsock.server.census import by_state
 from crawlsock.server.checks import BAD
 from crawlsock.server.credentials import moment
 from crawlsock.server.middleware import Timing
@@ -85,11 +86,14 @@ class OperationsDesk:
             data["state"] = "draining" if leaving else "paused" if peer.paused else "connected"
         return data
 
-    def status(self) -> Deferred[dict[str, Any]]:
-        """Fire with the state of this server; also when the database is away."""
-        return Deferred.fromCoroutine(self._status())
+    def status(self, accounts: frozenset[str] | None = None) -> Deferred[dict[str, Any]]:
+        """Fire with the state of this server; also when the database is away.
 
-    async def _status(self) -> dict[str, Any]:
+        A peer that is bound to accounts is told of their jobs only, and nothing of the health.
+        """
+        return Deferred.fromCoroutine(self._status(accounts))
+
+    async def _status(self, accounts: frozenset[str] | None) -> dict[str, Any]:
         jobs: dict[str, int] = {}
         crawlers = len(self._pool.by_role("crawler"))
         # A database that hangs must not make whoever asks what is wrong wait for it.
@@ -98,8 +102,11 @@ class OperationsDesk:
         try:
             if not away:
                 crawlers = len(await self._store.sessions())
-                # Counted now, not taken from the census: who asks for the status wants to know where things stand.
-                jobs = await self._store.job_counts()
+                if accounts is None:
+                    # Counted now, not taken from the census: who asks for the status wants to know where things stand.
+                    jobs = await self._store.job_counts()
+                else:
+                    jobs = by_state((await self._census.jobs(accounts)).value)
         except Refusal:
             state = "down"
         status: dict[str, Any] = {
@@ -115,8 +122,9 @@ class OperationsDesk:
             "pool": self._pool.statistics(),
             "uptime": self._clock.seconds() - self._began,
             "versions": _versions(),
-            "health": self._checks.rows(),
         }
+        if accounts is None:
+            status["health"] = self._checks.rows()
         for report in self._reports:
             status.update(report())
         return {name: _present(value) for name, value in status.items()}

@@ -229,6 +229,9 @@ class ReadTests(HarnessCase):
         self.assertEqual([job["job_id"] for job in listed], [mine])
         accounts = (await webapp.request("account_list")).data["accounts"]
         self.assertEqual([each["account"] for each in accounts], ["team"])
+        status = (await webapp.request("status_get")).data
+        self.assertEqual((status["jobs"]["queued"], "health" in status), (1, False))
+        self.assertEqual((await admin.request("status_get")).data["jobs"]["queued"], 2)
         (item,) = (await webapp.request("job_submit", {"jobs": [{"type": "crawl_user"}]})).data["items"]
         self.assertEqual((item["status"], item["error"]["code"]), ("invalid", "forbidden"))
 
