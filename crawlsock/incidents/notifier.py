@@ -220,8 +220,10 @@ def _name_of(error: BaseException) -> str:
 
 async def _exchange(client: Poster, url: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
     response = await client.post(url, data=body, headers=dict(headers), allow_redirects=False, unbuffered=True)
-    read: Deferred[None] = Deferred()
-    response.deliverBody(_Swallow(read))  # type: ignore[no-untyped-call]
+    # Whoever waits no longer must not leave the connection to a receiver that never ends.
+    read: Deferred[None] = Deferred(lambda _: body_taken.hang_up())
+    body_taken = _Swallow(read)
+    response.deliverBody(body_taken)  # type: ignore[no-untyped-call]
     await read
     wanted = (response.headers.getRawHeaders("Retry-After") or [""])[0]
     return _Answer(response.code, float(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else None)
@@ -238,9 +240,13 @@ class _Swallow(TwistedProtocol):
         self._size += len(data)
         if self._size > MOST_ANSWERED:
             self._finish()
-            if self.transport is not None:
-                stop = getattr(self.transport, "abortConnection", self.transport.loseConnection)
-                stop()
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection, whatever is still to come."""
+        if self.transport is not None:
+            stop = getattr(self.transport, "abortConnection", self.transport.loseConnection)
+            stop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._finish()
