@@ -111,8 +111,10 @@ async def _exchange(client: Poster, url: str, body: bytes) -> tuple[int, Headers
         allow_redirects=False,
         unbuffered=True,
     )
-    collected: Deferred[bytes] = Deferred()
-    response.deliverBody(_Bounded(collected))  # type: ignore[no-untyped-call]
+    # Whoever waits no longer must not leave the connection to a host that never ends.
+    collected: Deferred[bytes] = Deferred(lambda _: bounded.hang_up())
+    bounded = _Bounded(collected)
+    response.deliverBody(bounded)  # type: ignore[no-untyped-call]
     return response.code, response.headers, await collected
 
 
@@ -130,6 +132,10 @@ class _Bounded(TwistedProtocol):
             self._parts.append(data)
             return
         self._finish(ValueError("the answer is too long"))
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection, whatever is still to come."""
         if self.transport is not None:
             stop = getattr(self.transport, "abortConnection", self.transport.loseConnection)
             stop()

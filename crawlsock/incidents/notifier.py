@@ -221,9 +221,9 @@ def _name_of(error: BaseException) -> str:
 async def _exchange(client: Poster, url: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
     response = await client.post(url, data=body, headers=dict(headers), allow_redirects=False, unbuffered=True)
     # Whoever waits no longer must not leave the connection to a receiver that never ends.
-    read: Deferred[None] = Deferred(lambda _: body_taken.hang_up())
-    body_taken = _Swallow(read)
-    response.deliverBody(body_taken)  # type: ignore[no-untyped-call]
+    read: Deferred[None] = Deferred(lambda _: swallow.hang_up())
+    swallow = _Swallow(read)
+    response.deliverBody(swallow)  # type: ignore[no-untyped-call]
     await read
     wanted = (response.headers.getRawHeaders("Retry-After") or [""])[0]
     return _Answer(response.code, float(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else None)

@@ -32,6 +32,19 @@ class Response:
         protocol.connectionLost(Failure(ResponseDone()))
 
 
+class Endless(Response):
+    """An answer that begins, and never ends."""
+
+    closed = False
+
+    def deliverBody(self, protocol: Any) -> None:
+        protocol.makeConnection(self)
+        protocol.dataReceived(self._body)
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+
 class Host:
     """A GitLab host that the test answers for."""
 
@@ -201,6 +214,19 @@ class RefreshTests(RefreshCase):
         self.harness.advance(2 * TIMEOUT + 5)
         self.successResultOf(stopped)
         self.assertEqual(len(self.host.asked), 3)
+
+    async def test_an_answer_that_does_not_end(self) -> None:
+        """A host that begins to answer and does not end is hung up on after its deadline."""
+        _, crawler, job = await self.begin()
+        self.ask(crawler, job).addErrback(lambda _: None)
+        endless = Endless(200, b"{", {})
+        self.host.waiting.pop(0).callback(endless)
+        self.assertFalse(endless.closed)
+        self.harness.advance(TIMEOUT + 1)
+        self.assertTrue(endless.closed)
+        stopped = self.harness.server.refresher.stop()
+        self.harness.advance(2 * TIMEOUT + 5)
+        self.successResultOf(stopped)
 
     async def test_strange_answers(self) -> None:
         """Redirects, pages and endless bodies are no refusal and no token."""

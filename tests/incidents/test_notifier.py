@@ -42,6 +42,7 @@ class Response:
     headers: Headers = field(factory=Headers)
     body: bytes = b""
     aborted: bool = False
+    ends: bool = True
 
     def deliverBody(self, protocol: Any) -> None:
         """Deliver all of it."""
@@ -50,7 +51,8 @@ class Response:
             if self.aborted:
                 return
             protocol.dataReceived(b"x" * 4096)
-        protocol.connectionLost(Failure(ResponseDone()))
+        if self.ends:
+            protocol.connectionLost(Failure(ResponseDone()))
 
     def abortConnection(self) -> None:
         """Note that nothing more is wanted."""
@@ -236,6 +238,18 @@ class WebhookTests(NotifierCase):
         self.run_once()
         self.assertTrue(answer.aborted)
         self.assertEqual(self.shown().state, "sent")
+
+    def test_an_answer_that_does_not_end(self) -> None:
+        """A receiver that begins to answer and does not end is hung up on when its time is over."""
+        answer = Response(200, body=b"x", ends=False)
+        self.receiver.answers = [answer]
+        self.incident()
+        under_way = Deferred.fromCoroutine(self.notifier.run())
+        self.assertFalse(answer.aborted)
+        self.clock.advance(self.settings.current.webhook_timeout + 0.1)
+        self.successResultOf(under_way)
+        self.assertTrue(answer.aborted)
+        self.assertEqual(self.shown().last_error, "no answer from the receiver (TimeoutError)")
 
     def test_a_receiver_may_ask_for_time(self) -> None:
         """Retry-After is heeded, up to an hour."""
