@@ -47,8 +47,9 @@ async def status_get(context: Context) -> Reply:
 
 def _shown(view: JobView) -> dict[str, Any]:
     data = view.as_json()
-    if "payload" in data:
-        data["payload"] = mask_values(data["payload"])
+    for name in ("payload", "summary"):
+        if name in data:
+            data[name] = mask_values(data[name])
     for error in data.get("errors", ()):
         error.update(explained(error["category"], error["error_type"]))
     return data

@@ -178,6 +178,17 @@ class ReadTests(HarnessCase):
         (job,) = (await crawler.request("job_request", {"slots": 1})).data["jobs"]
         self.assertEqual(job["payload"], payload)
 
+    async def test_secrets_in_a_summary(self) -> None:
+        """job_get shows what a crawler left behind, without what looks like a secret in it."""
+        webapp, crawler = self.harness.connect("webapp"), self.harness.connect("crawler")
+        await self.submit(webapp)
+        job = await self.take(crawler)
+        summary = {"issues": 3, "clone_url": "https://oauth2:glpat-abcdefgh1234@gitlab.test/a.git"}
+        await crawler.request("job_completed", {"summary": summary}, **job)
+        shown = (await self.state(webapp, job["job_id"]))["summary"]
+        self.assertEqual(shown["issues"], 3)
+        self.assertNotIn("glpat-", str(shown))
+
     async def test_progress_scopes(self) -> None:
         """progress_get answers for a job, a tree, an account and everything, and says what is missing."""
         webapp = self.harness.connect("webapp")
