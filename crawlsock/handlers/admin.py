@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from crawlsock.handlers.context import Context, Reply
+from crawlsock.wire.errors import ErrorCode, Refusal
+
+_BOUND = frozenset({"webapp", "monitor"})
+"""The roles that can be held to some accounts."""
 
 
 async def crawler_command(context: Context, *, crawler_id: str, command: str, reason: str | None = None) -> None:
@@ -44,6 +48,12 @@ async def token_create(
     expires_at: str | None = None,
 ) -> Reply:
     """Make a token, shown this once."""
+    if accounts is not None and role not in _BOUND:
+        raise Refusal(
+            ErrorCode.INVALID_MESSAGE,
+            f"the token of a {role} cannot be bound to accounts: what the role does concerns all of them; leave it out",
+            "/data/accounts",
+        )
     created = await context.operations.create_token(role, name, accounts, expires_at, context.peer.name)
     return Reply("token_create_response", created)
 

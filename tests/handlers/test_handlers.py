@@ -324,6 +324,14 @@ class AdminTests(HarnessCase):
         peer = self.harness.dial()
         self.refused(self.harness.hello(peer, "monitor", token=made["token"]), "authentication_failed")
 
+    async def test_tokens_that_cannot_be_bound(self) -> None:
+        """A token whose role concerns all accounts is not made as if it were bound to some."""
+        admin = self.harness.connect("admin")
+        for role in ("admin", "crawler"):
+            wanted = {"role": role, "name": "half", "accounts": ["team"]}
+            refusal = self.refused(admin.request("token_create", wanted), "invalid_message")
+            self.assertEqual(refusal.pointer, "/data/accounts")
+
 
 class RoleTests(HarnessCase):
     def test_every_type_for_every_role(self) -> None:
