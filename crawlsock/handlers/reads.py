@@ -37,7 +37,11 @@ async def progress_get(context: Context, job_id: str | None = None, *, scope: st
 
 async def crawler_list(context: Context) -> Reply:
     """Show the crawlers of all servers."""
-    return Reply("crawler_list_response", {"crawlers": await context.operations.crawlers()})
+    crawlers = await context.operations.crawlers()
+    if context.peer.accounts is not None:
+        # Crawlers work for everybody; which hosts others use is not for those who are here for some accounts.
+        crawlers = [{name: value for name, value in each.items() if name != "hosts"} for each in crawlers]
+    return Reply("crawler_list_response", {"crawlers": crawlers})
 
 
 async def status_get(context: Context) -> Reply:

@@ -76,12 +76,13 @@ class Overview:
             "rate": sum(row.rate for row in await self._census.rates(accounts)),
             "activity": await self._activity(now, accounts),
             "crawlers": _crawlers(crawlers),
-            "hosts": _hosts(crawlers, now),
         }
         data["incidents"] = [
             each.as_json() for each in (await self._store.incidents(accounts, limit=INCIDENTS)).incidents
         ]
         if accounts is None:
+            # Which hosts others use, and how the installation is, is not for those who are here for some accounts.
+            data["hosts"] = _hosts(crawlers, now)
             data["health"] = self._operations.health()
         oldest = await self._store.oldest_queued(accounts)
         if oldest is not None:

@@ -11,7 +11,9 @@ made AS (
     ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING expires_at, xmax = 0 AS is_new),
 noted AS (
     INSERT INTO crawlsock.audit (actor, action, target)
-    SELECT %(actor)s, 'login_create', %(token_id)s FROM made WHERE is_new)
+    SELECT %(actor)s, 'login_create', %(token_id)s FROM made WHERE is_new),
+gone AS (
+    DELETE FROM crawlsock.web_login WHERE expires_at < now() - interval '1 day')
 SELECT expires_at FROM made;
 
 -- name: web_session

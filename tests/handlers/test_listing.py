@@ -63,6 +63,7 @@ class ListTests(ListingCase):
         (job_id,) = await self.submit(bound, {"account": "mine"})
         self.assertEqual(await self.pages(bound, {}), [job_id])
         self.assertEqual((await bound.request("job_counts", {})).data["jobs"]["queued"], 1)
+        self.assertNotIn("hosts", (await bound.request("overview_get", {})).data)
         self.refused(bound.request("job_counts", {"account": "default"}), "unknown_account")
         for type in ("job_tree", "job_explain"):
             await bound.request(type, job_id=job_id)
