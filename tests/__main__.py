@@ -1,7 +1,7 @@
 """Run all tests as three pytest processes side by side: ``python -m tests``, which is what ``make test`` does.
 
-Tests that start and kill whole services mostly wait, and so do those that look at the page in a browser; the others
-mostly compute. Together they take half as long. With arguments, one pytest runs with just these.
+Tests that start and kill whole services mostly wait, and so do those that look at the page in a browser and type
+commands; the others mostly compute. Together they take half as long. With arguments, one pytest runs with just these.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CASES = ("tests.integration.fault_case", "tests.integration.web_case")
 """Whose users start whole services."""
-BROWSER = Path("tests/browser")
+AS_PEOPLE_DO: Final = (
+    "tests/browser",
+    "tests/integration/test_cli.py",
+    "tests/integration/test_cli_oversight.py",
+    "tests/integration/test_demo.py",
+    "tests/integration/test_embedded_postgres.py",
+)
+"""What looks at pages and types commands."""
 
 
 def waiting() -> list[str]:
@@ -31,7 +39,7 @@ def main(arguments: list[str]) -> int:
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return subprocess.run([*pytest, *arguments], cwd=ROOT, check=False).returncode
-    beside = (waiting(), [str(BROWSER)])
+    beside = (waiting(), AS_PEOPLE_DO)
     elsewhere = [f"--ignore={path}" for paths in beside for path in paths]
     with contextlib.ExitStack() as stack:
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in beside]

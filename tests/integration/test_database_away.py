@@ -9,6 +9,8 @@ import uuid
 from contextlib import ExitStack
 from typing import Any
 
+from twisted.internet.threads import deferToThread
+
 from crawlsock.postgres import EmbeddedPostgres
 from tests.integration.fault_case import LEASE, FaultCase
 from tests.integration.postgres import own_cluster
@@ -42,6 +44,12 @@ class AwayTests(FaultCase):
     def crash(self) -> None:
         """Let PostgreSQL end at once, without finishing anything."""
         self.postmaster().send_signal(signal.SIGQUIT)
+
+    async def come_back(self) -> None:
+        """Start PostgreSQL again while all clients read: who answers no ping meanwhile would be cut off."""
+        started = deferToThread(self.cluster.start)
+        await until("PostgreSQL is back", lambda: self.read() or started.called)
+        await started
 
     async def gone(self) -> None:
         """Wait until it has ended."""
@@ -126,7 +134,7 @@ class AwayTests(FaultCase):
         self.assertEqual((await self.answer(webapp, "status_get"))["data"]["database"]["state"], "down")
         # Longer than the lease: nobody could say that they live, and nobody loses a job for it.
         await self.pass_time(LEASE + 0.5)
-        self.cluster.start()
+        await self.come_back()
         self.assertLess(await self.well_again(webapp), BACK_WITHIN)
         self.assertEqual(self.known([*acknowledged, refused]), acknowledged)
         self.assertEqual((await self.answer(crawler, "job_completed", {}, **about))["type"], "ack")
@@ -199,7 +207,7 @@ class AwayTests(FaultCase):
         self.crash()
         await self.gone()
         await self.pass_time(LEASE + 0.5)
-        self.cluster.start()
+        await self.come_back()
         await self.assert_whole(webapp, root)
         self.assertEqual(self.rows("SELECT DISTINCT failures, losses FROM crawlsock.job_queue"), [(0, 0)])
         self.assertEqual(self.rows("SELECT * FROM crawlsock.job_assignment WHERE outcome <> 'completed' "
