@@ -25,6 +25,13 @@ _POSTGRES: Final = ("auto", "machine", "wheel")
     show_default=True,
     help="Milliseconds that each answer of the sample takes.",
 )
+@click.option(
+    "--token-seconds",
+    type=click.FloatRange(min=1),
+    default=4.0,
+    show_default=True,
+    help="How long an access token of the sample lasts.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="What the sample's data follow from.")
 @click.option("--keep", is_flag=True, help="Keep the directory with the files and the database.")
 @click.option("--stay/--no-stay", default=None, help="Leave the server up until Ctrl-C. Default: on a terminal.")
