@@ -158,7 +158,7 @@ class LikenessTests(TestCase):
 
     async def test_real_limit(self) -> None:
         """When the limit is reached it waits for the next window, as ``Retry-After`` says, and reads on."""
-        sample = await self.serve(Dataset.generate(7, 6, 0), Options(rate_limit=15, rate_period=1))
+        sample = await self.serve(Dataset.generate(7, 6, 0), Options(rate_limit=5, rate_period=1))
 
         def many(client: gitlab.Gitlab) -> int:
             return sum(client.projects.get(1).id for _ in range(20))
