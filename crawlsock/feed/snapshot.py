@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Final
 
+from attrs import evolve
+
 from crawlsock.feed.filter import Event, Filter
 from crawlsock.store.interface import IStore
 from crawlsock.store.values import JobFilter, JobView, rfc3339
@@ -43,8 +45,19 @@ async def _jobs(store: IStore, filter: Filter) -> list[JobView]:
         wanted = JobFilter(
             account=filter.account, root_id=filter.root_id, accounts=filter.accounts, limit=SNAPSHOT_JOBS
         )
-        jobs = (await store.jobs(wanted)).jobs
+        jobs = await _all(store, wanted)
     return [job for job in jobs if _about(filter, job)]
+
+
+async def _all(store: IStore, wanted: JobFilter) -> list[JobView]:
+    """Read on until nothing is left: a page of a busy store ends when its time is up, perhaps before it is full."""
+    jobs: list[JobView] = []
+    while True:
+        page = await store.jobs(wanted)
+        jobs += page.jobs
+        if page.next_cursor is None or len(jobs) >= SNAPSHOT_JOBS:
+            return jobs
+        wanted = evolve(wanted, cursor=page.next_cursor, limit=SNAPSHOT_JOBS - len(jobs))
 
 
 def _about(filter: Filter, job: JobView) -> bool:
