@@ -163,6 +163,9 @@ CREATE FUNCTION crawlsock.apply_end(items jsonb, OUT refused jsonb, OUT states j
 DECLARE
     hits int;
 BEGIN
+    -- In a statement of its own: the next one then sees what was committed while this one waited for a job.
+    PERFORM FROM (SELECT x.j FROM jsonb_to_recordset(items) AS x(j uuid) OFFSET 0) AS item
+    JOIN crawlsock.job_queue q ON q.job_id = item.j ORDER BY q.job_id FOR UPDATE OF q;
     WITH verdict AS (
         SELECT item.*, q.attempt, q.started_at AS began, q.account AS owner, CASE
                 WHEN item.v = 'cancelled' THEN item.v
