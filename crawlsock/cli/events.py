@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
-from crawlsock.cli.screen import clean, console, parse_moment, print_json, say
+from crawlsock.cli.screen import Here, clean, console, parse_moment, print_json, say
 
 if TYPE_CHECKING:
     from crawlsock.sdk import Event, JobManager
@@ -74,7 +74,7 @@ def events(
 async def _print(manager: JobManager, follow: bool, show: Callable[[Event], None], **wanted: Any) -> None:
     from twisted.internet.task import LoopingCall
 
-    here = _Here()
+    here = Here()
     ticking = LoopingCall(lambda: here.look(manager.connection.connected))
     ticking.clock = manager.clock
     feed = manager.subscribe(**wanted)
@@ -93,19 +93,6 @@ async def _print(manager: JobManager, follow: bool, show: Callable[[Event], None
         feed.close()
         ticking.stop()
         await ticks
-
-
-class _Here:
-    """Say once that the server is away, and once that it is back."""
-
-    def __init__(self) -> None:
-        self._here = True
-
-    def look(self, here: bool) -> None:
-        """Note how it is now."""
-        if here is not self._here:
-            self._here = here
-            say("the server is back" if here else "the server is away; waiting for it")
 
 
 def _json_line(event: Event) -> None:

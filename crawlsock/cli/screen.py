@@ -164,3 +164,16 @@ def elapsed(begin: str | None, end: str | None) -> float | None:
     """Return the seconds between two times, if both are there."""
     first, last = parse_moment(begin), parse_moment(end)
     return None if first is None or last is None else max(0.0, (last - first).total_seconds())
+
+
+class Here:
+    """Say on stderr once that the server is away, and once that it is back."""
+
+    def __init__(self) -> None:
+        self._here = True
+
+    def look(self, here: bool) -> None:
+        """Note how it is now."""
+        if here is not self._here:
+            self._here = here
+            say("the server is back" if here else "the server is away; waiting for it")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from crawlsock.cli.command import Invocation, pass_invocation
-from crawlsock.cli.screen import console, print_json, say
+from crawlsock.cli.screen import Here, console, print_json
 from crawlsock.cli.top_picture import Glance, line, picture
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Lines:
 
     def __init__(self, put: Callable[[Glance], object]) -> None:
         self._put = put
-        self._here = True
+        self._here = Here()
 
     def __enter__(self) -> Lines:
         return self
@@ -156,9 +156,7 @@ class Lines:
 
     def tick(self, here: bool) -> None:
         """Say once that the server is away, and once that it is back."""
-        if here is not self._here:
-            self._here = here
-            say("the server is back" if here else "the server is away; waiting for it")
+        self._here.look(here)
 
 
 class Screen:
